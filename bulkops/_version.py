@@ -1,0 +1,3 @@
+"""The version, in one place and cheap to import."""
+
+VERSION = "0.1.0"
