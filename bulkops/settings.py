@@ -12,7 +12,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bulkops.chat.catalog import APIS, BY_NAME
+from bulkops.chat.verdicts import verdict_of
 from bulkops.errors import ConfigError
+from bulkops.model import Verdict
 
 REGIONS: Final[Mapping[str, str]] = {
     "china": "https://console.tim.qq.com",
@@ -142,6 +144,7 @@ class Settings:
         if self.max_attempts < 1:
             raise ConfigError("--max-attempts is at least 1")
         check_endpoint(self.endpoint)
+        check_absent_codes(self.absent_codes)
         check_rates(self.rates, allow_over_limit=self.allow_over_limit)
 
     def rate(self, op: str) -> int:
@@ -194,6 +197,19 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_absent_codes(codes: frozenset[int]) -> None:
+    """See that codes may mean "already gone": those that would be refused otherwise.
+
+    Raises:
+        ConfigError: One means success, or that something must be repeated or mended.
+    """
+    for code in sorted(codes):
+        verdicts = {verdict_of(api, code) for api in APIS}
+        if not verdicts <= {Verdict.REFUSED, Verdict.ABSENT}:
+            word = min(verdicts - {Verdict.REFUSED, Verdict.ABSENT}).word.replace("_", " ")
+            raise ConfigError(f"--absent-codes {code}: that code means {word}; only codes that are refused can mean absent")
 
 
 def check_rates(rates: Mapping[str, int], *, allow_over_limit: bool) -> None:
