@@ -7,20 +7,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BENCH := .venv-bench
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
-# The two files pin every package by hash. The project itself needs nothing more, so pip resolves nothing.
-$(READY): requirements/build.txt requirements/dev.txt pyproject.toml
+define set_up  # $(1) folder, $(2) pinned requirements. The project itself needs nothing more, so pip resolves nothing.
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "bulkops needs Python 3.11 or later; name one: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(PIP) install --require-hashes -r requirements/build.txt
-	$(PIP) install --require-hashes --no-build-isolation -r requirements/dev.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
-	@touch $(READY)
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/build.txt
+	$(1)/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-build-isolation -r $(2)
+	$(1)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(1)/.ready
+endef
+
+$(READY): requirements/build.txt requirements/dev.txt pyproject.toml
+	$(call set_up,$(VENV),requirements/dev.txt)
+
+$(BENCH)/.ready: requirements/build.txt requirements/bench.txt pyproject.toml
+	$(call set_up,$(BENCH),requirements/bench.txt)
 
 run: $(READY)  ## set up, and carry out the sample job against the sandbox inside the process
 	$(BIN)/bulkops run jobs/demo.csv --sandbox --yes
@@ -47,14 +53,16 @@ soak: $(READY)  ## SOAK seconds (900) of real processes, faults and kills, recon
 mutation: $(READY)  ## break the promises on purpose, one by one; a test must fail each time
 	$(BIN)/python -m tests.mutation
 
-bench: $(READY)  ## all benchmarks, side by side with what people would use instead
-	$(BIN)/python -m benchmarks
+bench: $(BENCH)/.ready  ## all benchmarks, side by side with what people would use instead
+	$(BENCH)/bin/python -m benchmarks $(PARTS)
 
 lock:  ## pin what pyproject.toml asks for, by hash (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--upgrade requirements/build.in -o requirements/build.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--upgrade pyproject.toml --extra uvloop --group dev -o requirements/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		--upgrade pyproject.toml --extra uvloop --group bench -o requirements/bench.txt
 
 clean:
-	rm -rf $(VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(BENCH) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache build *.egg-info
