@@ -1,0 +1,433 @@
+"""All lanes of a run together: stops, guards, the drain, a ledger that fails, what a watcher is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from bulkops.chat.catalog import APIS
+from bulkops.chat.verdicts import judge
+from bulkops.engine.clock import SystemClock
+from bulkops.engine.policy import Policy
+from bulkops.engine.run import Engine, lanes_of
+from bulkops.errors import LedgerError
+from bulkops.model import ApiFigures, Reply, Status, Stop, StopKind
+from bulkops.testing import ScriptedClient, VirtualClock, VirtualTimeLoop, answered, not_sent, ok, run_virtual, unanswered
+from tests.helpers.enginekit import Stage, SuspiciousLedger, Trial, always, assert_idle, between, carry_out, name
+
+SIGNAL = Stop(StopKind.SIGNAL, "SIGINT")
+
+
+def stopping(at: float, *, now_at: float | None = None, stop: Stop = SIGNAL) -> Callable[[Stage], None]:
+    """Stop at that time, and a second time where asked for."""
+
+    def during(stage: Stage) -> None:
+        stage.stop_at(at, stop)
+        if now_at is not None:
+            stage.stop_at(now_at, stop, now=True)
+
+    return during
+
+
+# -- To the end ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_carries_everything_out() -> None:
+    trial = carry_out({0: 500, 1: 30, 2: 1}, always(ok()))
+    assert [trial.statuses(api) for api in range(3)] == [{"succeeded": 500}, {"succeeded": 30}, {"succeeded": 1}]
+    assert trial.engine.stops == []
+    assert trial.engine.stopped_by is None
+
+
+def test_an_empty_lane_and_no_lane_are_done_at_once() -> None:
+    assert carry_out({0: 0}, always(ok())).seconds == 0.0
+    assert carry_out({}, always(ok())).seconds == 0.0
+
+
+def test_lanes_do_not_wait_for_each_other() -> None:
+    """Each runs at its full rate from start to end."""
+    trial = carry_out({0: 3000, 1: 3000, 2: 3000}, always(ok()))
+    for api in range(3):
+        departures = trial.departures(api)
+        assert (len(departures) - 1) / (departures[-1] - departures[0]) >= 198.0
+
+
+def test_lanes_are_those_with_something_left() -> None:
+    apis = {api.op: (index, api) for index, api in enumerate(APIS)}
+    figures = {
+        "delete_conversation": ApiFigures(by_status={Status.SUCCEEDED: 4}),
+        "delete_conversation_group": ApiFigures(by_status={Status.SUCCEEDED: 4, Status.PENDING: 1}),
+        "clear_group_messages": ApiFigures(by_status={Status.SENDING: 1}),
+    }
+    assert [index for index, _ in lanes_of(figures, apis)] == [1, 2]
+
+
+# -- Canary ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_canary_carries_out_the_first_of_each_api_then_the_rest_follows() -> None:
+    trial = carry_out({0: 300, 1: 4, 2: 300}, always(ok()), acts=(10, None))
+    assert trial.after_acts == [{"succeeded": 24, "pending": 580}, {"succeeded": 604}]
+
+
+def test_a_canary_waits_for_its_retries() -> None:
+    """Operations that fail at first are part of it until they ended."""
+    replies = {name(3): [answered(50004)] * 5}
+    trial = carry_out(300, lambda _api, content, _at: (replies.get(content) or [ok()]).pop(), acts=(10, None))
+    assert trial.after_acts[0] == {"succeeded": 10, "pending": 290}
+
+
+def test_the_time_a_question_takes_is_no_outage() -> None:
+    """Half an hour passes at the prompt between the canary and the rest."""
+    loops: list[VirtualTimeLoop] = []
+
+    def script(_api: object, _content: str, at: float) -> Reply:
+        if at == 0.02:
+            loops[0].call_at(1.0, loops[0].block, 4000.0)
+        return ok()
+
+    trial = carry_out(300, script, acts=(1, None), during=lambda stage: loops.append(stage.loop))
+    assert trial.engine.stops == []
+
+
+# -- Stops -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_lets_what_is_in_flight_finish_and_nothing_else_leave() -> None:
+    trial = carry_out(3000, always(ok()), latency=2.0, during=stopping(5.0))
+    counts = trial.statuses()
+    assert trial.calls(5.0, 100.0) == 0
+    assert counts == {"succeeded": len(trial.departures()), "pending": 3000 - len(trial.departures())}
+    assert 6.9 <= trial.seconds <= 7.0
+
+
+def test_intents_that_never_left_are_pending_again_after_a_stop() -> None:
+    trial = carry_out(3000, always(ok()), latency=0.5, during=stopping(5.0))
+    withdrawn = {seq for step, _, seq, _ in trial.stage.ledger.events if step == "withdrawn"}
+    assert 20 <= len(withdrawn) <= 40
+    assert not any(trial.attempts(seq) for seq in withdrawn)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.01, 0.03, 0.09, 0.105])
+def test_a_stop_in_the_first_moments_is_clean(at: float) -> None:
+    trial = carry_out(3000, always(ok()), during=stopping(at))
+    assert "sending" not in trial.statuses()
+    assert trial.seconds <= 0.25
+
+
+def test_a_stop_before_the_beginning_sends_nothing() -> None:
+    trial = carry_out(3000, always(ok()), during=lambda stage: stage.engine.stop(SIGNAL))
+    assert trial.departures() == []
+    assert trial.statuses() == {"pending": 3000}
+
+
+@pytest.mark.parametrize("outage", [answered(50004), not_sent()])
+def test_a_stop_during_an_outage_is_at_once(outage: Reply) -> None:
+    trial = carry_out(3000, between(2.0, 1e9, outage), during=stopping(40.0))
+    assert trial.seconds <= 40.2
+
+
+def test_a_stop_while_the_server_asked_to_wait_is_at_once() -> None:
+    trial = carry_out(3000, between(2.0, 4.0, answered(60007, retry_after=200.0)), during=stopping(40.0))
+    assert trial.seconds <= 40.2
+
+
+def test_a_stop_while_all_wait_in_backoff_is_at_once() -> None:
+    trial = carry_out(5, always(answered(50004)), policy=Policy(max_attempts=10**6), during=stopping(60.0))
+    assert trial.seconds <= 60.2
+
+
+def test_a_stop_waits_ten_seconds_at_most_and_leaves_the_rest_in_doubt() -> None:
+    trial = carry_out(3000, always(ok()), latency=60.0, during=stopping(5.0))
+    assert trial.statuses() == {"sending": 1, "pending": 2999}
+    assert 14.9 <= trial.seconds <= 15.1
+
+
+def test_a_second_stop_gives_up_at_once_what_is_in_flight() -> None:
+    trial = carry_out(3000, always(ok()), latency=4.0, during=stopping(6.0, now_at=7.0))
+    counts = trial.statuses()
+    assert trial.seconds <= 7.1
+    assert counts["sending"] > 200
+    assert sum(counts.values()) == 3000
+
+
+def test_a_first_stop_may_be_at_once() -> None:
+    def during(stage: Stage) -> None:
+        stage.stop_at(6.0, SIGNAL, now=True)
+
+    trial = carry_out(3000, always(ok()), latency=4.0, during=during)
+    assert trial.seconds <= 6.1
+
+
+@pytest.mark.parametrize(
+    ("kinds", "counts"),
+    [
+        ((StopKind.SIGNAL, StopKind.FATAL), StopKind.FATAL),
+        ((StopKind.FATAL, StopKind.LEDGER), StopKind.LEDGER),
+        ((StopKind.MAX_DURATION, StopKind.SIGNAL), StopKind.SIGNAL),
+        ((StopKind.OUTAGE, StopKind.GUARD), StopKind.GUARD),
+        ((StopKind.CANARY,), StopKind.CANARY),
+    ],
+)
+def test_of_several_stops_the_gravest_counts(kinds: tuple[StopKind, ...], counts: StopKind) -> None:
+    def during(stage: Stage) -> None:
+        for number, kind in enumerate(kinds):
+            stage.stop_at(3.0 + number / 100, Stop(kind, kind.value))
+
+    assert carry_out(3000, always(ok()), during=during).stopped_by.kind is counts
+
+
+def test_a_run_stops_when_its_time_is_over() -> None:
+    trial = carry_out(3000, always(ok()), policy=Policy(max_duration=5.0))
+    assert trial.stopped_by.kind is StopKind.MAX_DURATION
+    assert "--max-duration of 5 s" in trial.stopped_by.text
+    assert 5.0 <= trial.seconds <= 6.2
+    assert "sending" not in trial.statuses()
+
+
+# -- Guards ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_fifty_refused_alike_stop_the_run() -> None:
+    trial = carry_out({0: 300, 1: 3000}, lambda api, _content, _at: answered(50001, "unknown") if api is APIS[0] else ok())
+    assert trial.stopped_by.kind is StopKind.GUARD
+    assert "first 50 operations of delete_conversation were all refused with 50001 unknown" in trial.stopped_by.text
+    assert 50 <= trial.statuses(0)["failed"] <= 50 + 40
+    assert trial.statuses(1)["pending"] > 0
+
+
+@pytest.mark.parametrize("other", [ok(), answered(50002), answered(51009)])
+def test_one_that_ended_otherwise_lifts_the_guard_on_refusals(other: Reply) -> None:
+    trial = carry_out(300, lambda _api, content, _at: other if content == name(30) else answered(50001))
+    assert trial.engine.stops == []
+
+
+def test_refusals_of_earlier_processes_count() -> None:
+    before = {0: ApiFigures(by_status={Status.FAILED: 45}, refused={"50001": 45})}
+    trial = carry_out(300, always(answered(50001)), before=before, latency=1.0)
+    assert trial.stopped_by.kind is StopKind.GUARD
+
+
+def test_a_success_of_an_earlier_process_lifts_the_guard_on_refusals() -> None:
+    before = {0: ApiFigures(by_status={Status.FAILED: 45, Status.SUCCEEDED: 1}, refused={"50001": 45})}
+    assert carry_out(300, always(answered(50001)), before=before).engine.stops == []
+
+
+def failing(every: int) -> Callable[[object, str, float], Reply]:
+    """A server that refuses one in so many operations."""
+    return lambda _api, content, _at: answered(50001) if int(content[4:]) % every == 0 else ok()
+
+
+@pytest.mark.parametrize(("every", "stops"), [(2, True), (3, False)])
+def test_half_failed_stops_the_run_once_a_thousand_ended(every: int, stops: bool) -> None:
+    trial = carry_out(3000, failing(every))
+    assert bool(trial.engine.stops) is stops
+    if stops:
+        assert trial.stopped_by.kind is StopKind.GUARD
+        assert "(--max-failures)" in trial.stopped_by.text
+        ended = 3000 - trial.statuses()["pending"]
+        assert 1000 <= ended <= 1100
+
+
+def test_the_share_of_failures_counts_over_all_lanes() -> None:
+    trial = carry_out(
+        {0: 900, 1: 900}, lambda api, _content, _at: answered(50002) if api is APIS[1] else ok(), policy=Policy(refused_alike=0)
+    )
+    assert trial.stopped_by.kind is StopKind.GUARD
+
+
+@pytest.mark.parametrize("most", [0, 1, 7])
+def test_a_number_of_failures_stops_the_run(most: int) -> None:
+    trial = carry_out(3000, failing(10), policy=Policy(max_failures=most))
+    assert trial.stopped_by.kind is StopKind.GUARD
+    assert f"{max(1, most)} operations failed (--max-failures)" in trial.stopped_by.text
+    assert max(1, most) <= trial.statuses()["failed"] <= most + 6
+
+
+def test_with_a_number_the_share_does_not_count() -> None:
+    trial = carry_out(3000, failing(2), policy=Policy(max_failures=5000))
+    assert trial.engine.stops == []
+
+
+def test_exhausted_ones_count_as_failures() -> None:
+    trial = carry_out(
+        300,
+        lambda _api, content, _at: answered(50004) if int(content[4:]) % 20 == 0 else ok(),
+        policy=Policy(max_failures=3, max_attempts=2),
+    )
+    assert trial.stopped_by.kind is StopKind.GUARD
+
+
+# -- A ledger that fails ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fails_at", [0.0, 0.01, 0.05, 0.11, 0.5, 3.0, 3.017])
+def test_nothing_leaves_once_the_ledger_fails(fails_at: float) -> None:
+    """What was durable before may still go for 100 ms; what is in flight is awaited."""
+    trial = carry_out(3000, always(ok()), latency=1.0, fails_at=fails_at)
+    assert trial.stopped_by == Stop(StopKind.LEDGER, "disk full")
+    assert trial.calls(fails_at + 0.1, 1e9) == 0
+    assert trial.seconds <= fails_at + 1.3
+
+
+def test_a_ledger_that_fails_in_an_outage_stops_the_run_at_once() -> None:
+    trial = carry_out(3000, between(2.0, 1e9, answered(50004)), fails_at=50.0)
+    assert trial.stopped_by.kind is StopKind.LEDGER
+    assert trial.seconds <= 90.0
+
+
+def test_a_failure_that_the_ledger_reports_itself_stops_departures_at_once() -> None:
+    """A group commit tells the engine in the same turn of the loop; nothing waits for the next intent."""
+
+    def during(stage: Stage) -> None:
+        def fail() -> None:
+            stage.ledger.failed = LedgerError("disk full")
+            stage.engine.ledger_failed(stage.ledger.failed)
+            stage.engine.ledger_failed(stage.ledger.failed)
+
+        stage.at(5.0, fail)
+
+    trial = carry_out(3000, always(ok()), latency=1.0, during=during)
+    assert trial.calls(5.0, 1e9) == 0
+    assert [stop.kind for stop in trial.engine.stops] == [StopKind.LEDGER]
+    assert trial.statuses()["sending"] >= 190, "what could not be written any more is in doubt"
+
+
+def test_a_ledger_that_fails_at_the_very_end_is_not_silent() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        clock = VirtualClock(loop)
+        ledger = SuspiciousLedger({0: 1}, clock=clock)
+
+        async def flush() -> None:
+            raise LedgerError("disk full")
+
+        ledger.flush = flush  # type: ignore[method-assign]  # the last commit fails
+        client = ScriptedClient(always(ok()), clock=loop.time)
+        engine = Engine(apis=[(0, APIS[0], 200, 300)], ledger=ledger, client=client, judge=judge, clock=clock, policy=Policy())
+        with pytest.raises(LedgerError):
+            await engine.carry_out()
+
+    run_virtual(main)
+
+
+# -- Cancellation and defects ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [0.0, 0.01, 0.05, 2.0, 5.01])
+def test_cancelled_it_gives_up_what_is_in_flight_and_leaves_nothing_behind(at: float) -> None:
+    async def main(loop: VirtualTimeLoop) -> SuspiciousLedger:
+        clock = VirtualClock(loop)
+        ledger = SuspiciousLedger({0: 3000}, clock=clock)
+        client = ScriptedClient(always(ok()), clock=loop.time, latency=1.0)
+        engine = Engine(apis=[(0, APIS[0], 200, 300)], ledger=ledger, client=client, judge=judge, clock=clock, policy=Policy())
+        task = asyncio.create_task(engine.carry_out())
+        await asyncio.sleep(at)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert loop.time() == at
+        assert_idle(engine)
+        left = sum(map(len, client.departures.values()))
+        settled = sum(map(len, ledger.settlements.values()))
+        assert sum(status is Status.SENDING for status in ledger.status[0].values()) == left - settled
+        return ledger
+
+    run_virtual(main)
+
+
+def test_cancelled_in_its_drain_it_leaves_nothing_behind() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        clock = VirtualClock(loop)
+        ledger = SuspiciousLedger({0: 3000}, clock=clock)
+        client = ScriptedClient(always(ok()), clock=loop.time, latency=60.0)
+        engine = Engine(apis=[(0, APIS[0], 200, 300)], ledger=ledger, client=client, judge=judge, clock=clock, policy=Policy())
+        task = asyncio.create_task(engine.carry_out())
+        await asyncio.sleep(1.0)
+        engine.stop(SIGNAL)
+        await asyncio.sleep(1.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+        assert_idle(engine)
+
+    run_virtual(main)
+
+
+def test_a_defect_in_the_judge_surfaces() -> None:
+    def during(stage: Stage) -> None:
+        stage.engine.lanes[0]._judge = lambda _api, _reply: 1 / 0  # type: ignore[assignment]  # the defect
+
+    with pytest.raises(ZeroDivisionError):
+        carry_out(300, always(ok()), during=during)
+
+
+def test_a_defect_of_what_happens_by_the_clock_surfaces() -> None:
+    def broken(late: float) -> None:
+        del late
+        raise ZeroDivisionError
+
+    def during(stage: Stage) -> None:
+        stage.engine.lanes[0].tick = broken  # type: ignore[method-assign]  # the defect
+
+    with pytest.raises(ZeroDivisionError):
+        carry_out(3000, always(ok()), during=during)
+
+
+# -- What a watcher sees ---------------------------------------------------------------------------------------------------
+
+
+async def told(engine: Engine) -> list[str]:
+    return [notice.kind async for notice in engine.notices()]
+
+
+def test_notices_come_as_they_happen_and_end_with_the_run() -> None:
+    async def main(loop: VirtualTimeLoop) -> list[str]:
+        clock = VirtualClock(loop)
+        ledger = SuspiciousLedger({0: 1500}, clock=clock)
+        client = ScriptedClient(between(2.0, 6.0, answered(50004)), clock=loop.time)
+        engine = Engine(apis=[(0, APIS[0], 200, 300)], ledger=ledger, client=client, judge=judge, clock=clock, policy=Policy())
+        watcher = asyncio.create_task(told(engine))
+        await engine.carry_out()
+        engine.close()
+        return await watcher
+
+    assert run_virtual(main) == ["outage", "outage_over", "recovered"]
+
+
+def test_a_snapshot_shows_every_lane_and_why_it_stops() -> None:
+    texts: list[str] = []
+
+    def during(stage: Stage) -> None:
+        stage.stop_at(3.0, SIGNAL)
+        stage.at(2.9, lambda: texts.append(stage.engine.snapshot().stopping))
+        stage.at(3.1, lambda: texts.append(stage.engine.snapshot().stopping))
+
+    trial = carry_out({0: 3000, 2: 3000}, always(ok()), latency=0.5, during=during)
+    assert texts == ["", "SIGINT"]
+    snapshot = trial.engine.snapshot()
+    assert [lane.op for lane in snapshot.lanes] == ["delete_conversation", "clear_group_messages"]
+    assert snapshot.elapsed == trial.seconds
+    assert all(lane.operations == 3000 and lane.ended == lane.by_status[Status.SUCCEEDED] for lane in snapshot.lanes)
+
+
+def test_what_a_server_says_is_explained_with_the_remedy_where_one_is_known() -> None:
+    def stopped(code: int) -> Trial:
+        return carry_out(10, always(answered(code, "why")), remedy=lambda code: "do this" if code == 70009 else "")
+
+    assert stopped(70009).stopped_by.text == "delete_conversation was answered 70009 why: do this"
+    assert stopped(70403).stopped_by.text == "delete_conversation was answered 70403 why"
+
+
+def test_the_machines_clock_goes_forward_and_knows_the_date() -> None:
+    clock = SystemClock()
+    assert clock.monotonic() <= clock.monotonic()
+    assert clock.utc() > 1_700_000_000_000_000
+
+
+def test_an_unanswered_call_that_left_no_trace_is_not_lost() -> None:
+    trial = carry_out(100, lambda _api, content, at: unanswered("lost") if content == name(50) and at < 0.5 else ok())
+    assert trial.statuses() == {"succeeded": 100}
+    assert [each.verdict.word for each in trial.attempts(50)][-1] == "succeeded"
