@@ -251,7 +251,7 @@ def _window_left(history: LaneHistory, clock: Clock, *, unclean: bool) -> float:
 
 def _notes(target: Path, settings: Settings, processes: Sequence[ProcessRecord]) -> list[str]:
     notes = []
-    if processes and processes[-1].endpoint != settings.endpoint:
+    if processes and processes[-1].endpoint != settings.endpoint and not settings.sandbox:
         notes.append(f"the endpoint changes from {processes[-1].endpoint} to {settings.endpoint}")
     if is_network_fs(target):
         notes.append(f"{target} lies on a network file system, whose locks and syncs may not hold: prefer a local disk")

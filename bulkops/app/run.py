@@ -98,7 +98,7 @@ class Run:
         Returns:
             How they went; `None` where there is nothing to ask about: no canary was wanted, or the run is over.
         """
-        if not self._settings.canary:
+        if not self._settings.canary or self._stop is not None:
             return None
         engine = await self._start()
         await self._carry_out(engine, self._settings.canary)
@@ -109,7 +109,7 @@ class Run:
     async def finish(self) -> Summary:
         """Carry out what is left, or what a stop lets finish, and close the process's account in the ledger."""
         if self._summary is None:
-            if self._stop is None or self._engine is not None:
+            if self._stop is None:
                 engine = await self._start()
                 await self._carry_out(engine, None)
             self._summary = await self._end()
@@ -177,6 +177,8 @@ class Run:
             self._engine.notice("", "in_doubt", f"{doubtful} operations were left without an answer; they are {fate}")
         for text in self.plan.notes:
             self._engine.notice("", "note", text)
+        if self._stop is not None:  # it came while all this was being opened
+            self._engine.stop(self._stop)
         self._begun.set()
         return self._engine
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Arguments = Mapping[str, Any]
 
+SANDBOX_TOLERANCE: Final = 0.02
+"""Seconds by which the sandbox's window is shorter than one: beside a busy client it reads its clock a little late."""
+
 _SANDBOX_TURN: Final = 0.25
 """Seconds between two looks at whether somebody wants the sandbox to end."""
 
@@ -67,7 +70,9 @@ def run(session: Session, arguments: Arguments, flags: Layer) -> int:
                 stdin=_stdin(session, files),
                 on_progress=on_progress,
             )
-            return carry_out(session, opening, Conduct(_target(resolved, settings), mode, yes))
+            return carry_out(
+                session, opening, Conduct(_target(resolved, settings), mode, yes, loop=resolved.get("loop", "asyncio"))
+            )
 
 
 def resume(session: Session, arguments: Arguments, flags: Layer) -> int:
@@ -221,7 +226,9 @@ def _reopened(
         settings = build_settings(resolved, session.sources, sandbox=box, dry=dry)
         session.redact.learn(settings.secret_key.reveal())
         target = replace(_target(resolved, settings), on_invalid=str(stored.get("on_invalid", "stop")))
-        conduct = Conduct(target, _mode(session, resolved), yes, ask_again=ask_again, dry=dry, reopening=reopening)
+        loop = resolved.get("loop", "asyncio")
+        mode = _mode(session, resolved)
+        conduct = Conduct(target, mode, yes, ask_again=ask_again, dry=dry, reopening=reopening, loop=loop)
         return carry_out(session, opening(settings), conduct)
 
 
@@ -264,7 +271,7 @@ def _start_sandbox(faults: Any, *, port: int | None = None) -> Iterator[SandboxA
     from bulkops import sandbox
 
     try:
-        box = sandbox.Sandbox(faults=list(faults))
+        box = sandbox.Sandbox(faults=list(faults), tolerance=SANDBOX_TOLERANCE)
     except ValueError as error:
         raise ConfigError(f"--fault: {error}") from None
     thread = sandbox.SandboxThread(box, port=port or 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,6 +74,7 @@ class Conduct:
         ask_again: Ask although somebody said yes to this ledger before.
         dry: Show the plan and send nothing.
         reopening: For a retry, what it reopens.
+        loop: The event loop: `asyncio` or `uvloop`.
     """
 
     target: Target
@@ -82,11 +83,24 @@ class Conduct:
     ask_again: bool = True
     dry: bool = False
     reopening: Reopening | None = None
+    loop: str = "asyncio"
 
 
 def carry_out(session: Session, opening: AbstractAsyncContextManager[Run], conduct: Conduct) -> int:
     """Carry out a run that `opening` opens; the exit code."""
-    return asyncio.run(_carry_out(session, opening, conduct))
+    with asyncio.Runner(loop_factory=_loop_factory(conduct.loop)) as runner:
+        return runner.run(_carry_out(session, opening, conduct))
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop; `None` for asyncio's own."""
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        raise ConfigError("--loop uvloop: it is not installed; pip install 'bulkops[uvloop]'") from None
+    return uvloop.new_event_loop
 
 
 async def _carry_out(session: Session, opening: AbstractAsyncContextManager[Run], conduct: Conduct) -> int:

@@ -50,6 +50,7 @@ class Signals:
         self._leave = leave
         self._patience = patience
         self._timer: threading.Timer | None = None
+        self._heard = 0
 
     @contextlib.contextmanager
     def raising(self) -> Iterator[None]:
@@ -66,19 +67,18 @@ class Signals:
     def draining(self, stop: Callable[[str, bool], None]) -> Iterator[None]:
         """Inside an event loop: the first signal calls `stop(name, False)`, the second `stop(name, True)`.
 
-        A third means that even this hangs: the process is ended for good.
+        A third means that even this hangs: the process is ended for good. They are counted over all drainings.
         """
         import asyncio
 
         loop = asyncio.get_running_loop()
-        seen: list[signal.Signals] = []
 
         def heard(number: signal.Signals) -> None:
-            seen.append(number)
-            if len(seen) > _AT_ONCE:
+            self._heard += 1
+            if self._heard > _AT_ONCE:
                 self._end()
             else:
-                stop(number.name, len(seen) == _AT_ONCE)
+                stop(number.name, self._heard == _AT_ONCE)
 
         numbers = _watched()
         before = {number: signal.getsignal(number) for number in numbers}

@@ -24,6 +24,9 @@ from bulkops.settings import Settings
 from bulkops.watching import Notice, Snapshot
 from tests.helpers.report import FakePlan, figures, snapshot
 
+_LONGEST = 10.0
+"""Seconds after which a run that was never stopped gives up, so that a test fails and does not hang."""
+
 STOP = "stop"
 CONFIRM = "confirm"
 CANARY = "canary"
@@ -62,7 +65,8 @@ class FakeRun:
     async def _finish(self) -> Summary:
         self._app.during()
         if self._app.waits:
-            await self._stopped.wait()
+            async with asyncio.timeout(_LONGEST):
+                await self._stopped.wait()
         if self._app.finish_error is not None:
             raise self._app.finish_error
         stop = self.stops[0][0] if self.stops else self._app.stop

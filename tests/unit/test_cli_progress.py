@@ -342,3 +342,15 @@ async def test_a_third_signal_ends_a_run_that_hangs() -> None:
         async with asyncio.timeout(5):
             await gone.wait()
     assert (heard, words) == ([False, True], ["interrupted"])
+
+
+async def test_signals_are_counted_over_a_pause() -> None:
+    """Ctrl-C during the canary and again afterwards: the second one stops at once."""
+    heard: list[bool] = []
+    handlers = signals([], [])
+    with handlers.raising():
+        for _ in range(2):
+            with handlers.draining(lambda _, now: heard.append(now)):
+                kill()
+                await asyncio.sleep(0.001)
+    assert heard == [False, True]
