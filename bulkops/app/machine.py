@@ -35,5 +35,5 @@ def places(rates: Mapping[str, int]) -> tuple[dict[str, int], str]:
         return wanted, ""
     share = max(1, (soft - RESERVED) // max(1, len(wanted)))
     fewer = {op: min(count, share) for op, count in wanted.items()}
-    text = f"only {soft} open files are allowed: at most {share} calls at a time per API; raise it with ulimit -n {need}"
+    text = f"only {soft} open files are allowed: at most {share} call{'' if share == 1 else 's'} at a time per API; raise it with ulimit -n {need}"
     return fewer, text

@@ -56,8 +56,9 @@ _SETTINGS: Final = {
     # trusted_schema: a ledger may come from anywhere, its schema must not run functions. fullfsync: macOS' fsync does not sync.
     Mode.BUILD: "pragma journal_mode=off; pragma synchronous=off; pragma cache_size=-16000; pragma temp_store=file;"
     " pragma threads=1; pragma trusted_schema=off;",
+    # wal_autocheckpoint: the store moves the log itself, and says so in the file before.
     Mode.WRITE: "pragma synchronous=full; pragma fullfsync=on; pragma checkpoint_fullfsync=on; pragma cache_size=-16000;"
-    " pragma temp_store=file; pragma journal_size_limit=16777216; pragma trusted_schema=off;",
+    " pragma temp_store=file; pragma journal_size_limit=16777216; pragma trusted_schema=off; pragma wal_autocheckpoint=0;",
     Mode.READ: "pragma query_only=on; pragma cache_size=-8000; pragma trusted_schema=off;",
     Mode.FROZEN: "pragma query_only=on; pragma cache_size=-8000; pragma trusted_schema=off;",
 }
@@ -97,6 +98,10 @@ class Database:
     def __init__(self, path: Path, mode: Mode, *, checked: bool = True) -> None:
         self.path = path
         self.mode = mode
+        self._place = os.path.realpath(path)
+        self._log: int | None = None
+        self.log_frames = 0
+        """Frames in the WAL after the newest commit of this connection, once `count_log` was called."""
         self._connection: apsw.Connection | None = None
         self._file: tuple[int, int, bool] | None = None
         vfs = _checksum_vfs()
@@ -197,9 +202,42 @@ class Database:
         return None
 
     def checkpoint(self) -> None:
-        """Move everything from the WAL into the file; as far as readers let us."""
+        """Move everything from the WAL into the file, and empty it; as far as readers let us."""
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def move_log(self) -> None:
+        """Move from the WAL into the file what no reader needs there, without waiting for any."""
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _checkpoint(self, mode: int) -> None:
         with suppress(apsw.BusyError), self._errors(passing=apsw.BusyError):
-            self._open.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._open.wal_checkpoint(mode=mode)
+
+    def count_log(self) -> None:
+        """From now on keep `log_frames`."""
+
+        def committed(_connection: apsw.Connection, _name: str, frames: int) -> int:
+            self.log_frames = frames
+            return apsw.SQLITE_OK
+
+        self._open.set_wal_hook(committed)
+
+    def check_place(self) -> None:
+        """See that the file is still where it was opened, and its log beside it: what is written now must be found again.
+
+        Raises:
+            LedgerError: It was moved, removed or replaced.
+        """
+        here = self._file is not None and _inode(self._place) == self._file[1]
+        if not here or (self._log is not None and _inode(f"{self._place}-wal") != self._log):
+            raise LedgerError(
+                f"{self.path} or its log ({self.path}-wal) was moved, removed or replaced while it was in use, so what happens now"
+                " would be lost: bring them back under these names, if you can, before going on"
+            )
+
+    def remember_log(self) -> None:
+        """From now on `check_place` asks for the log, too."""
+        self._log = _inode(f"{self._place}-wal")
 
     def leave_as_is(self) -> None:
         """Write nothing more, not even on closing: the files are evidence, or can't be trusted any more."""
@@ -233,6 +271,23 @@ class Database:
             raise _explained(exc, self.path, self.mode) from exc
         except UnicodeEncodeError as exc:
             raise LedgerError(f"{os.fsencode(self.path)!r} holds text that is no UTF-8: {exc.reason}") from exc
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names of the files beside a ledger durable: SQLite does that for a new log, and ignores a failure.
+
+    Raises:
+        LedgerError: The disk refuses.
+    """
+    folder = Path(os.path.realpath(path)).parent
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as exc:
+        raise LedgerError(f"the disk failed on {folder} ({exc.strerror}): look at the disk before going on") from exc
 
 
 def opened_in_this_process(path: Path) -> bool:
@@ -308,6 +363,13 @@ def create_private(path: Path) -> None:
         raise LedgerError(f"{path} is there already: remove it, or name another with --ledger") from exc
     except OSError as exc:
         raise LedgerError(f"{path} can't be created ({exc.strerror}): name a writable place with --ledger") from exc
+
+
+def _inode(path: str) -> int | None:
+    """`None` where there is no file."""
+    with suppress(OSError):
+        return os.stat(path).st_ino  # noqa: PTH116 - twice for every commit: no object is made for it
+    return None
 
 
 def _identity(path: Path) -> tuple[int, int]:

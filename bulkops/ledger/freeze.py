@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import Final
@@ -67,7 +68,8 @@ def freeze(
         finally:
             db.close()
     except BaseException:
-        remove(path)
+        with suppress(OSError):  # what went wrong matters more than what it left behind
+            remove(path)
         raise
     return frozen
 

@@ -1,15 +1,22 @@
-"""A ledger whose run was killed and which another program then opened: its pages are sound, their checksums are not.
+"""A ledger that was not closed in order, and has lost its log or its place since: what of it can be proved, and what is gone.
 
-SQLite's checksum VFS puts checksums into the pages of the file, not into those of the log. So when any other SQLite (a shell, a
-script) opens a killed ledger and closes it again, it moves the log's pages into the file without their checksums; looking at
-it was enough. To tell that from damage, a ledger says of itself whether it was closed in order: *dirty, and without a log* is
-what such a visit leaves. Then the content is proved in another way, and the checksums are made anew.
+A ledger says of itself how it was left (`Left`). Before a run moves the log into the file it says BEHIND, and with the next commit
+WRITTEN. So what the file alone says is BEHIND as long as the log holds more than the file, and WRITTEN only where somebody moved
+the whole log into it.
+
+- *BEHIND, and without a log*: the log was removed, or not copied with the file, and results are gone. It is refused.
+- *WRITTEN, and without a log*: another program opened a killed ledger and closed it again, which moves the log into the file.
+  SQLite's checksum VFS puts checksums into the pages of the file, not into those of the log: they are sound, their checksums
+  are not. The content is proved in another way, and the checksums are made anew.
+- *Neither closed in order nor where it was written*: a copy. Taken beside a live run, file and log may be of different moments.
+  The content is proved likewise, or the copy is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +30,61 @@ _FREEZE: Final = queries("freeze")
 _STRETCH: Final = 8192
 
 
+class Left(IntEnum):
+    """How a ledger was left, as it says itself."""
+
+    CLOSED = 0
+    """In order: there is no log."""
+    BEHIND = 1
+    """What came after this is in the log."""
+    WRITTEN = 2
+    """Whatever the log holds."""
+
+
+def left(db: Database) -> Left:
+    """How the ledger was left."""
+    return Left(db.value(_SQL["dirty"]))
+
+
+def say(db: Database, how: Left) -> None:
+    """Note how the ledger is left, and where it is, within the caller's transaction."""
+    db.run(_SQL["mark_dirty"], (how, db.path.stat().st_ino))
+
+
 def is_unsealed(db: Database) -> bool:
-    """Whether a ledger without a log, read without checking, was last written to by a process that did not close it."""
-    return bool(db.value(_SQL["dirty"]))
+    """Whether a ledger without a log, read without checking, was last written to by a process that did not close it.
+
+    Raises:
+        LedgerError: Its log held more, and is gone.
+    """
+    how = left(db)
+    if how is Left.BEHIND:
+        raise LedgerError(
+            f"{db.path} was not closed in order, and its log is gone: {db.path}-wal is missing or empty, and held results that the"
+            " file does not. Put it back beside the ledger (a copy needs both files); nothing was changed"
+        )
+    return how is Left.WRITTEN
+
+
+def check_copy(db: Database) -> None:
+    """See that a ledger with a log is where it was written, or that its content fits together all the same.
+
+    Raises:
+        LedgerError: It does not.
+    """
+    how, home = db.one(_SQL["dirty"]) or (Left.CLOSED, 0)
+    if how and home != db.path.stat().st_ino and (contradiction := _contradiction(db)):
+        raise LedgerError(
+            f"{db.path} is a copy that was taken beside a live run, and its parts are of different moments ({contradiction})."
+            " Go on with the original, or copy that once its run has ended; nothing was changed"
+        )
+
+
+def before_emptying(db: Database) -> None:
+    """Note that the log holds no more than the file will, before it is moved there and emptied."""
+    if left(db) is Left.BEHIND:
+        with db.transaction():
+            say(db, Left.WRITTEN)
 
 
 def mend(path: Path) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 
 from bulkops.errors import LedgerError, LedgerMissing
 from bulkops.ledger.connection import CHECKSUM_ERROR, PAGE_SIZE, Database, Mode, opened_in_this_process
-from bulkops.ledger.mending import is_unsealed, mend
+from bulkops.ledger.mending import before_emptying, check_copy, is_unsealed, mend
 from bulkops.ledger.wal import Survey, survey
 
 APPLICATION_ID: Final = 0x626F7073  # "bops"
@@ -33,16 +33,14 @@ def open_for_writing(path: Path) -> Database:
         mend(path)
     db = Database(path, Mode.WRITE)
     try:
-        try:
-            _identify(db)
-            _compare(db, log)
-            if path.stat().st_size <= VERIFIED_WHOLE:
-                _verify_whole(db)
-        except BaseException:
-            db.leave_as_is()
-            raise
+        _identify(db, alone=log is None)
+        _compare(db, log)
+        if path.stat().st_size <= VERIFIED_WHOLE:
+            _verify_whole(db)
+        before_emptying(db)
         db.checkpoint()  # so that what a loss of power left behind the log's end never piles up
     except BaseException:
+        db.leave_as_is()
         db.close()
         raise
     return db
@@ -61,7 +59,7 @@ def open_for_reading(path: Path, mode: Mode, *, live: bool) -> Database:
     log = _survey(path) if mode is Mode.READ and not live else None
     db = Database(path, mode, checked=mode is not Mode.FROZEN or not _is_unsealed(path))
     try:
-        _identify(db)
+        _identify(db, alone=mode is Mode.FROZEN)
         _compare(db, log)
     except BaseException:
         db.close()
@@ -98,13 +96,18 @@ def _is_unsealed(path: Path) -> bool:
     """Whether the ledger, which has no log, may have pages without checksums; see `mending`."""
     db = Database(path, Mode.FROZEN, checked=False)
     try:
-        _identify(db)
+        _identify(db, alone=True)
         return is_unsealed(db)
     finally:
         db.close()
 
 
-def _identify(db: Database) -> None:
+def _identify(db: Database, *, alone: bool) -> None:
+    """See that it is a ledger of this format.
+
+    Args:
+        alone: It has no log, which might still hold what the file lacks.
+    """
     path = db.path
     application, version = db.value("pragma application_id"), db.value("pragma user_version")
     if application != APPLICATION_ID:
@@ -117,17 +120,20 @@ def _identify(db: Database) -> None:
     if not db.has_checksums():
         raise LedgerError(f"{path} is damaged: its header says that pages have no checksums. Restore the file from a copy")
     size = path.stat().st_size
-    if size % PAGE_SIZE:
+    if alone and size % PAGE_SIZE:
         raise LedgerError(f"{path} is cut off in the middle of a page ({size} bytes). Restore the file from a copy")
     if db.value("SELECT count(*) FROM job") != 1:
         raise LedgerError(f"{path} was not completely written: remove it and start anew")
 
 
 def _compare(db: Database, log: Survey | None) -> None:
-    if log is None or (accepted := db.wal_frames()) is None:
+    """See that a log is whole, and belongs to the file."""
+    if log is None:
         return
-    if lost := log.lost(accepted):
+    accepted = db.wal_frames()
+    if accepted is not None and (lost := log.lost(accepted)):
         raise LedgerError(f"{db.path} is damaged: {lost}. Restore the file and its -wal from a copy; nothing was changed")
+    check_copy(db)
 
 
 def _verify_whole(db: Database) -> None:

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from bulkops.errors import LedgerError
 from bulkops.ledger.connection import Database, Mode, Row
 from bulkops.ledger.opening import open_for_reading
 from bulkops.ledger.records import INVALID_WORD, STATUSES, WORDS, AttemptRecord
@@ -48,7 +49,12 @@ class Reader:
         self._lock = threading.Lock()
         self._seen = _signature(path)
         mode = Mode.READ if live or self._seen[0] else Mode.FROZEN
-        self._db = open_for_reading(path, mode, live=live)
+        try:
+            self._db = open_for_reading(path, mode, live=live)
+        except LedgerError:
+            if mode is Mode.READ or _signature(path) == self._seen:
+                raise
+            self._db = open_for_reading(path, Mode.READ, live=True)  # a run began meanwhile
 
     def read(self, look: Callable[[Database], T]) -> T:
         """What `look` finds."""

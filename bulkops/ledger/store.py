@@ -18,8 +18,9 @@ from bulkops.errors import LedgerError
 from bulkops.ledger import recovery
 from bulkops.ledger.claims import Claims
 from bulkops.ledger.commit import commit, encoded
-from bulkops.ledger.connection import Database, written_in_this_process
+from bulkops.ledger.connection import Database, sync_folder, written_in_this_process
 from bulkops.ledger.lock import held, ledger_lock
+from bulkops.ledger.mending import Left, before_emptying, left, say
 from bulkops.ledger.opening import open_for_writing
 from bulkops.ledger.reading import Reader, Results, attempts, contents
 from bulkops.ledger.records import AttemptRecord, Changes, JobRecord, Orphan, storable
@@ -28,6 +29,9 @@ from bulkops.ledger.tally import Departures, Tally
 from bulkops.model import Figures, Operation, ProcessRecord, ResultRow, SourceFile, Status
 
 _SQL: Final = queries("store")
+LOG_LIMIT: Final = 1000
+"""Frames in the log (4 MB) from which on it is moved into the file."""
+
 _PROCESS_FIELDS: Final = tuple(field.name for field in fields(ProcessRecord))
 
 
@@ -40,12 +44,14 @@ class SqliteStore:
         self._reader = reader
         self._job = _job(reader)
         self._failed = False
-        self._dirty = writer is not None and bool(writer.value(_SQL["dirty"]))
+        self._left = Left.CLOSED if writer is None else left(writer)
+        self._announced = False  # the file says that there is a log
         self._claims: Claims | None = None
         if writer is not None:
             spans: dict[int, list[tuple[int, int]]] = {}
             for api, first, last in writer.all(_SQL["spans"]):
                 spans.setdefault(api, []).append((first, last))
+            writer.count_log()
             self._claims = Claims(reader, spans, dict(writer.all(_SQL["lanes"])))
 
     @classmethod
@@ -81,17 +87,22 @@ class SqliteStore:
         if self._writer is not None and not self._writer.closed:
             try:
                 self._end_in_order(self._writer)
+            except BaseException:
+                self._failed = True
+                raise
             finally:
+                if self._failed:
+                    self._writer.leave_as_is()
                 self._writer.close()
 
     def _end_in_order(self, writer: Database) -> None:
         if self._failed:
-            writer.leave_as_is()
             return
+        before_emptying(writer)
         writer.checkpoint()  # first all pages get their checksums, then the ledger says so
-        if self._dirty:
+        if self._left is not Left.CLOSED:
             with writer.transaction():
-                writer.run(_SQL["mark_dirty"], (0,))
+                say(writer, Left.CLOSED)
             writer.checkpoint()
 
     def __enter__(self) -> Self:
@@ -317,17 +328,31 @@ class SqliteStore:
     @contextmanager
     def _transaction(self) -> Iterator[Database]:
         """A transaction of the writing connection. A failure of it is final: then not even closing writes anything."""
-        if self._writer is None:
+        writer = self._writer
+        if writer is None:
             raise LedgerError(f"{self.path} was opened for reading only")
+        moves = not self._announced or writer.log_frames >= LOG_LIMIT
+        how = Left.BEHIND if moves else Left.WRITTEN
         try:
-            with self._writer.transaction():
-                if not self._dirty:
-                    self._writer.run(_SQL["mark_dirty"], (1,))
-                yield self._writer
+            writer.check_place()
+            with writer.transaction():
+                if how is not self._left:
+                    say(writer, how)
+                yield writer
+            self._left = how
+            if moves:
+                self._move_log(writer)
         except LedgerError:
             self._failed = True
             raise
-        self._dirty = True
+
+    def _move_log(self, writer: Database) -> None:
+        """Move the log into the file, which has said that it is behind."""
+        if not self._announced:
+            sync_folder(self.path)
+            writer.remember_log()
+        writer.move_log()
+        self._announced = True
 
     def _change(self, sql: str, args: Sequence[object]) -> None:
         with self._transaction() as db:

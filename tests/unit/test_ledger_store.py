@@ -205,13 +205,22 @@ except LedgerError as error:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("suffixes", "said"),
-    [((), "0"), (("-wal", "-shm"), "1"), (("-wal",), "its folder can't be written, which SQLite needs")],
+    ("closed", "suffixes", "said"),
+    [
+        (True, (), "1"),
+        (False, ("-wal", "-shm"), "1"),
+        (False, ("-wal",), "its folder can't be written, which SQLite needs"),
+        (False, (), "its log is gone"),
+    ],
 )
-def test_a_ledger_can_be_read_where_nothing_can_be_written(path: Path, suffixes: tuple[str, ...], said: str) -> None:
+def test_a_ledger_can_be_read_where_nothing_can_be_written(
+    path: Path, closed: bool, suffixes: tuple[str, ...], said: str
+) -> None:
     """An archive, for instance: closed in order, or killed with all its files; otherwise it is said what to do."""
     with tempfile.TemporaryDirectory() as folder, SqliteStore.open(path, write=True) as store:
         Driver.start(store).carry_out(CONVERSATION, SUCCEEDED)
+        if closed:
+            store.close()
         archive = copied(path, Path(folder) / "archive", *suffixes)
         rights = {each: (0o500 if each.is_dir() else 0o400) for each in (*archive.parent.iterdir(), archive.parent)}
         Path(folder).chmod(0o755)

@@ -13,7 +13,8 @@ CREATE TABLE job (                -- one row
   sandbox      INTEGER NOT NULL CHECK (sandbox IN (0, 1)),
   confirmed_at INTEGER,           -- when the user said yes to the plan
   sdkappid     INTEGER,           -- the app, once an operation has ended: from then on it can't change
-  dirty        INTEGER NOT NULL DEFAULT 0  -- written to since it was last closed in order: see mending.py
+  dirty        INTEGER NOT NULL DEFAULT 0,  -- 0: closed in order, 1: the log holds more, 2: written to; see mending.py
+  home         INTEGER NOT NULL DEFAULT 0   -- inode of the file while it was written to: a copy has another one
 ) STRICT;
 
 CREATE TABLE api (                -- the operations' kinds, as the catalog had them when the job was frozen

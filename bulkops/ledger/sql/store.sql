@@ -17,10 +17,10 @@ SELECT api, first, last FROM span ORDER BY api, first
 SELECT api, claimed FROM lane
 
 -- name: mark_dirty
-UPDATE job SET dirty = ? WHERE dirty <> ?1
+UPDATE job SET dirty = ?1, home = ?2 WHERE dirty <> ?1 OR home <> ?2
 
 -- name: dirty
-SELECT dirty FROM job
+SELECT dirty, home FROM job
 
 -- name: count_by_status
 SELECT api, status, count(*) FROM operation GROUP BY api, status
