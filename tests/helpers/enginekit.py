@@ -65,6 +65,7 @@ class SuspiciousLedger:
         before: What is known of an API from earlier processes.
         tried: Operations that earlier processes began, by API: they are handed out first.
         fails_at: From this virtual time on nothing can be written.
+        search: Seconds that it takes to find out that there are no more operations.
     """
 
     def __init__(
@@ -76,11 +77,13 @@ class SuspiciousLedger:
         before: Mapping[int, ApiFigures] | None = None,
         tried: Mapping[int, Sequence[Operation]] | None = None,
         fails_at: float = float("inf"),
+        search: float = 0.0,
     ) -> None:
         self._clock = clock
         self._commit = commit
         self._before = before or {}
         self._fails_at = fails_at
+        self._search = search
         self._operations = {api: [Operation(seq, name(seq)) for seq in range(1, count + 1)] for api, count in counts.items()}
         for api, operations in (tried or {}).items():
             self._operations[api][: len(operations)] = operations
@@ -96,6 +99,8 @@ class SuspiciousLedger:
         at = self._claimed[api]
         found = self._operations[api][at : at + limit]
         self._claimed[api] += len(found)
+        if not found:
+            await asyncio.sleep(self._search)
         return found
 
     async def begin(self, api: int, intents: Sequence[Intent]) -> None:
@@ -230,6 +235,7 @@ def carry_out(
     before: Mapping[int, ApiFigures] | None = None,
     tried: Mapping[int, Sequence[Operation]] | None = None,
     fails_at: float = float("inf"),
+    search: float = 0.0,
     client: Callable[[VirtualTimeLoop], Client] | None = None,
     during: Callable[[Stage], object] = lambda _stage: None,
     acts: Sequence[int | None] = (None,),
@@ -244,6 +250,7 @@ def carry_out(
         limit: Calls per second of each lane.
         latency, connect: Seconds until an answer, and until a connection.
         commit: Seconds until an intent is durable.
+        search: Seconds until the ledger knows that there are no more operations.
         client: Makes another client than the scripted one.
         during: Called before the first act, to set what happens when.
         acts: Allowance of each `carry_out`, one after another.
@@ -254,7 +261,9 @@ def carry_out(
 
     async def main(loop: VirtualTimeLoop) -> Trial:
         clock = VirtualClock(loop)
-        ledger = SuspiciousLedger(counts, clock=clock, commit=commit, before=before, tried=tried, fails_at=fails_at)
+        ledger = SuspiciousLedger(
+            counts, clock=clock, commit=commit, before=before, tried=tried, fails_at=fails_at, search=search
+        )
         scripted = ScriptedClient(script, clock=loop.time, latency=latency, connect=connect)
         driven = client(loop) if client is not None else scripted
         engine = Engine(

@@ -116,6 +116,28 @@ def test_any_limit_is_used_to_its_hundredth_and_kept(limit: int) -> None:
     assert (len(steady) - 1) / (steady[-1] - steady[0]) >= 0.99 * limit
 
 
+def test_workers_grow_in_number_where_a_high_rate_meets_slow_answers() -> None:
+    """A lane of 1000 calls/s whose answers take 0.8 s begins with 300 workers; the rate must not stay with them."""
+    trial = carry_out(12_000, always(ok()), limit=1000, latency=0.8)
+    assert trial.calls(trial.seconds - 4.0, trial.seconds - 3.0) >= 990
+
+
+def test_workers_stay_as_they_are_where_the_machine_is_what_limits() -> None:
+    """A loop that is late would be later still with more connections."""
+
+    def during(stage: Stage) -> None:
+        crew = stage.engine.lanes[0]._crew
+        tick = crew.tick
+
+        def always_late(late: float) -> None:
+            tick(late + 0.2)
+
+        crew.tick = always_late  # type: ignore[method-assign]  # a loop that is always late
+
+    trial = carry_out(12_000, always(ok()), limit=1000, latency=0.8, during=during)
+    assert trial.calls(4.0, 12.0) <= 8 * 400
+
+
 def watched(look: Callable[[Stage], None]) -> Callable[[Stage], None]:
     """Look every 7 ms of the first ten seconds."""
 
@@ -207,10 +229,11 @@ def test_a_stop_ends_the_search_for_a_connection(paid: bool) -> None:
     """Whether its token was paid or not: what did not leave is pending again."""
 
     def during(stage: Stage) -> None:
-        stage.stop_at(1.0, Stop(StopKind.SIGNAL, "enough"))
+        stage.stop_at(0.1, Stop(StopKind.SIGNAL, "enough"))
 
     trial = carry_out(100, always(ok()), client=lambda loop: Flaky(loop, stale=10**9, paid=paid), during=during)
     assert trial.statuses() == {"pending": 100}
+    assert not any(trial.attempts(seq) for seq in range(1, 101)), "what never left is no attempt"
     assert trial.seconds <= 1.5
 
 

@@ -172,6 +172,29 @@ def test_waits_grow_with_every_attempt_and_stay_below_thirty_seconds() -> None:
     assert sum(waits[8:]) / len(waits[8:]) == pytest.approx(15.0, abs=5.0)
 
 
+def test_a_short_backoff_is_not_slept_over_because_another_one_is_long() -> None:
+    """One call hangs, one operation waits for the server, a third fails: that one goes again within its own backoff."""
+
+    async def hang() -> Reply:
+        await asyncio.sleep(40.0)
+        return ok()
+
+    left = {name(251): answered(60007, retry_after=30.0), name(253): answered(50004)}
+
+    async def slowly(reply: Reply) -> Reply:
+        await asyncio.sleep(2.0)
+        return reply
+
+    def script(_api: Api, content: str, _at: float) -> Reply | Awaitable[Reply]:
+        if content == name(252):
+            return hang()
+        reply = left.pop(content, ok())
+        return slowly(reply) if content == name(253) else reply
+
+    trial = carry_out(300, script)
+    assert trial.happened("ask", 253)[1] - trial.happened("settled", 253)[0] <= 0.6
+
+
 def test_an_attempt_on_record_says_when_it_left_and_when_its_answer_came() -> None:
     trial = carry_out(60, always(ok()), latency=2.0)
     made = trial.attempts(30)[0]
@@ -353,6 +376,49 @@ def test_late_answers_about_the_old_credential_stop_nothing() -> None:
     assert trial.client.renewals == 1
     assert trial.calls(5.0, 10.0) >= 5 * 198
     assert trial.statuses() == {"succeeded": 3000}
+
+
+def test_late_answers_about_the_old_credential_do_not_put_the_first_try_of_the_new_one_off() -> None:
+    """They trickle in for six seconds, from before the renewal; the probe goes after one."""
+
+    async def late(wait: float) -> Reply:
+        await asyncio.sleep(wait)
+        return answered(70001)
+
+    def script(_api: Api, content: str, at: float) -> Reply | Awaitable[Reply]:
+        return late(int(content[4:]) % 60 / 10) if 2.0 <= at < 2.3 else ok()
+
+    trial = carry_out(3000, script)
+    assert trial.client.renewals == 1
+    assert trial.calls(3.0, 3.8) >= 1
+    assert trial.calls(4.0, 8.0) >= 4 * 185
+
+
+def test_slow_answers_on_another_lane_about_the_old_credential_do_not_renew_it_again() -> None:
+    async def late() -> Reply:
+        await asyncio.sleep(3.0)
+        return answered(70001)
+
+    def script(api: Api, _content: str, at: float) -> Reply | Awaitable[Reply]:
+        if not 2.0 <= at < 2.1:
+            return ok()
+        return answered(70001) if api.op == "delete_conversation" else late()
+
+    trial = carry_out({0: 2000, 1: 18}, script, limit=9)
+    assert trial.client.renewals == 1
+
+
+def test_strange_answers_while_the_credential_is_renewed_do_not_make_it_another_api() -> None:
+    strange = [unanswered("http_403", 403)] * 4
+
+    def script(_api: Api, _content: str, at: float) -> Reply:
+        if 2.0 <= at < 2.1:
+            return answered(70001)
+        return strange.pop() if strange and at > 2.2 else ok()
+
+    trial = carry_out(1000, script)
+    assert strange == []
+    assert trial.statuses() == {"succeeded": 1000}
 
 
 # -- Fatal answers ---------------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from collections.abc import Awaitable
 import pytest
 
 from bulkops.engine.policy import Policy
+from bulkops.engine.ports import Gate
 from bulkops.model import Api, Operation, Reply, Status, StopKind
-from bulkops.testing import EPOCH, answered, not_sent, ok, unanswered
+from bulkops.testing import EPOCH, ScriptedClient, answered, not_sent, ok, unanswered
 from tests.helpers.enginekit import Stage, Trial, always, between, carry_out, name
 
 
@@ -32,6 +33,19 @@ def test_an_outage_is_asked_about_by_one_operation_at_a_time() -> None:
     answered_at = [at for step, _, _, at in trial.stage.ledger.events if step == "settled" and at >= 8.0]
     for begun, back, again in zip(asked, answered_at, asked[1:], strict=False):
         assert begun < back <= again - 0.5
+
+
+def test_calls_still_connecting_when_the_outage_begins_do_not_leave_with_the_probes() -> None:
+    class Slow(ScriptedClient):
+        async def send(self, api: Api, content: str, gate: Gate) -> Reply:
+            self.connect = 4.0 if int(content.removeprefix("user")) % 20 == 0 else 0.0
+            return await super().send(api, content, gate)
+
+    script = between(5.0, 35.0, answered(50004))
+    trial = carry_out(3000, script, client=lambda loop: Slow(script, clock=loop.time))
+    opened = told(trial, "outage")
+    asked = probes(trial, opened, 35.0)
+    assert trial.calls(opened + 0.01, 35.0) == len(asked) >= 4
 
 
 def test_pauses_between_probes_double_up_to_thirty_seconds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -98,6 +99,18 @@ async def test_after_a_probe_the_others_are_still_due_in_order() -> None:
         queue.wait(again(seq), ready_at)
     queue.take_probe()
     assert seqs(queue.take(9, 10.0)) == [5, 3, 4, 2]
+
+
+async def test_however_many_probes_are_taken_out_the_rest_goes_by_its_time() -> None:
+    rng = random.Random(3)
+    queue = await filled(0)
+    due = {seq: rng.random() for seq in range(100)}
+    for seq, ready_at in due.items():
+        queue.wait(again(seq), ready_at)
+    for seq in range(50):
+        queue.take_probe()
+        del due[seq]
+    assert seqs(queue.take(100, 1.0)) == sorted(due, key=due.__getitem__)
 
 
 async def test_untried_operations_are_left_until_the_ledger_and_the_queue_have_none() -> None:

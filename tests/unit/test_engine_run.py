@@ -14,7 +14,17 @@ from bulkops.engine.policy import Policy
 from bulkops.engine.run import Engine, lanes_of
 from bulkops.errors import LedgerError
 from bulkops.model import ApiFigures, Reply, Status, Stop, StopKind
-from bulkops.testing import ScriptedClient, VirtualClock, VirtualTimeLoop, answered, not_sent, ok, run_virtual, unanswered
+from bulkops.testing import (
+    Script,
+    ScriptedClient,
+    VirtualClock,
+    VirtualTimeLoop,
+    answered,
+    not_sent,
+    ok,
+    run_virtual,
+    unanswered,
+)
 from tests.helpers.enginekit import Stage, SuspiciousLedger, Trial, always, assert_idle, between, carry_out, name
 
 SIGNAL = Stop(StopKind.SIGNAL, "SIGINT")
@@ -137,6 +147,14 @@ def test_a_stop_while_the_server_asked_to_wait_is_at_once() -> None:
 def test_a_stop_while_all_wait_in_backoff_is_at_once() -> None:
     trial = carry_out(5, always(answered(50004)), policy=Policy(max_attempts=10**6), during=stopping(60.0))
     assert trial.seconds <= 60.2
+
+
+@pytest.mark.parametrize("script", [always(answered(50004)), always(unanswered("lost"))])
+def test_a_stop_while_the_ledger_is_asked_for_more_is_seen_as_soon_as_it_answers(script: Script) -> None:
+    """Alone or in the stream: what was told meanwhile must not be slept over."""
+    trial = carry_out(5, script, policy=Policy(max_attempts=10**6), search=8.0, during=stopping(4.0))
+    assert trial.seconds <= 8.5
+    assert trial.statuses() == {"pending": 5}
 
 
 def test_a_stop_waits_ten_seconds_at_most_and_leaves_the_rest_in_doubt() -> None:
@@ -315,8 +333,10 @@ def test_a_ledger_that_fails_at_the_very_end_is_not_silent() -> None:
 # -- Cancellation and defects ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("at", [0.0, 0.01, 0.05, 2.0, 5.01])
-def test_cancelled_it_gives_up_what_is_in_flight_and_leaves_nothing_behind(at: float) -> None:
+@pytest.mark.parametrize(("at", "limit"), [(0.0, 200), (0.01, 200), (0.05, 200), (2.0, 200), (5.01, 200), (1.5, 1000)])
+def test_cancelled_it_gives_up_what_is_in_flight_and_leaves_nothing_behind(at: float, limit: int) -> None:
+    """In flight is what left; what is durable and waits for a connection, a worker or its token is taken back."""
+
     async def main(loop: VirtualTimeLoop) -> SuspiciousLedger:
         clock = VirtualClock(loop)
         ledger = SuspiciousLedger({0: 3000}, clock=clock)

@@ -121,3 +121,64 @@ def test_cancelled_waiters_leave_no_trace() -> None:
         await limiter.acquire(YES)
 
     run_virtual(main)
+
+
+def test_a_call_that_is_cancelled_the_moment_it_is_granted_gives_its_turn_to_the_next() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        limiter = Limiter(limit=1, clock=VirtualClock(loop))
+        await limiter.acquire(YES)
+        granted, next_one = (asyncio.create_task(limiter.acquire(YES)) for _ in range(2))
+        await asyncio.sleep(0)
+        loop.block(1.5)
+        limiter._schedule()  # what the timer does once the loop comes back
+        assert limiter._granted == 1
+        granted.cancel()
+        await asyncio.gather(granted, next_one, return_exceptions=True)
+        assert loop.time() == 1.5
+        assert limiter.waiting == 0
+
+    run_virtual(main)
+
+
+def test_a_lane_that_closes_the_moment_a_call_is_granted_turns_it_away() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        limiter = Limiter(limit=1, clock=VirtualClock(loop))
+        await limiter.acquire(YES)
+        granted = asyncio.create_task(limiter.acquire(YES))
+        await asyncio.sleep(0)
+        loop.block(1.5)
+        limiter._schedule()  # what the timer does once the loop comes back
+        limiter.close()
+        with pytest.raises(NotDeparting, match="withdrawn"):
+            await granted
+        assert limiter.waiting == 0
+
+    run_virtual(main)
+
+
+def test_a_dead_connection_does_not_cost_the_next_call_its_turn() -> None:
+    """At one call a second, a turn that is lost is a second that is lost."""
+
+    async def main(loop: VirtualTimeLoop) -> None:
+        limiter = Limiter(limit=1, clock=VirtualClock(loop))
+        await limiter.acquire(YES)
+        tasks = [asyncio.create_task(limiter.acquire(alive)) for alive in (lambda: False, lambda: False, YES)]
+        refused = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [str(each) for each in refused] == ["stale_connection", "stale_connection", "None"]
+        assert loop.time() == pytest.approx(1.025, abs=0.01)
+
+    run_virtual(main)
+
+
+def test_the_rate_is_what_left_in_the_last_second() -> None:
+    async def main(loop: VirtualTimeLoop) -> None:
+        limiter = Limiter(limit=50, clock=VirtualClock(loop))
+        assert (limiter.rate(), limiter.last_departure) == (0.0, None)
+        for _ in range(10):
+            await limiter.acquire(YES)
+        assert limiter.rate() == 10.0
+        assert limiter.last_departure == loop.time()
+        await asyncio.sleep(1.1)
+        assert limiter.rate() == 0.0
+
+    run_virtual(main)
