@@ -26,6 +26,19 @@ def main() -> None:
 
         code = run_command_line(arguments)
     except KeyboardInterrupt:  # before a command began: from then on signals are its own business
-        print("bulkops: interrupted; nothing was sent", file=sys.stderr)
-        code = 4
+        code = _interrupted(arguments)
     sys.exit(code)
+
+
+def _interrupted(arguments: list[str]) -> int:
+    """Say that nothing happened, and how to go on; the exit code. A second Ctrl-C changes nothing any more."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lines = ["bulkops: interrupted; nothing was sent"]
+    if arguments[:1] in (["run"], ["resume"], ["retry"]):
+        from bulkops.report.escape import shell_word
+
+        lines.append(" ".join(["bulkops", *map(shell_word, arguments)]))
+    print("\n".join(lines), file=sys.stderr)
+    return 4

@@ -212,7 +212,9 @@ def run_command_line(argv: Sequence[str], *, environ: Mapping[str, str] | None =
         return _usage(session, error)
     except typer.Abort:
         return EXIT_STOPPED
-    return EXIT_STOPPED if result == _INTERRUPTED else result if isinstance(result, int) else 0
+    if result == _INTERRUPTED:
+        return _interrupted(session)
+    return result if isinstance(result, int) else 0
 
 
 def _program(
@@ -241,6 +243,15 @@ def _carry_out(session: Session, spec: Spec, given: Mapping[str, Any]) -> int:
 def _examples(lines: Sequence[str]) -> str:
     r"""An epilog of examples. `\b` tells the help's formatter to leave the lines alone."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _interrupted(session: Session) -> int:
+    """Say how to go on, where the command had not begun and could not say it itself."""
+    if not session.command:
+        session.output.say("bulkops: interrupted; nothing was sent")
+        if session.argv[:1] in {("run",), ("resume",), ("retry",)}:
+            session.output.say(session.continuation())
+    return EXIT_STOPPED
 
 
 def _usage(session: Session, error: typer.TyperException) -> int:

@@ -25,6 +25,9 @@ RENEWALS: Final = 3
 RENEWAL_PAUSE: Final = 1.0
 """Least seconds between renewals."""
 
+LONGEST_INFO: Final = 200
+"""Characters of a server's own words that go into a reason; all of them are with the attempt in the ledger."""
+
 _FAILED: Final = frozenset({Status.FAILED, Status.EXHAUSTED, Status.IN_DOUBT})
 
 _PRIORITY: Final = (
@@ -216,7 +219,7 @@ class Engine:
     def refused_alike(self, lane: Lane, label: str, info: str) -> None:
         """Stop: it can't be the operations."""
         alike = self._policy.refused_alike
-        text = f"the first {alike} operations of {lane.api.op} were all refused with {label} {info}".rstrip()
+        text = f"the first {alike} operations of {lane.api.op} were all refused with {label} {info[:LONGEST_INFO]}".rstrip()
         self.stop(Stop(StopKind.GUARD, f"{text}: check the app, the region and the job before going on"))
 
     def outage_too_long(self, lane: Lane) -> None:
@@ -295,7 +298,7 @@ class Engine:
 
     def _explained(self, lane: Lane, reply: Reply) -> str:
         """An answer in words: what came, and what to do about it."""
-        said = f"{lane.api.op} was answered {reply.label} {reply.info}".rstrip()
+        said = f"{lane.api.op} was answered {reply.label} {reply.info[:LONGEST_INFO]}".rstrip()
         remedy = self._remedy(reply.code) if reply.code is not None else ""
         return f"{said}: {remedy}" if remedy else said
 

@@ -275,6 +275,10 @@ class Command:
             running.end()
 
 
+UNMEASURED: Final = {"COVERAGE_PROCESS_CONFIG": ""}
+"""For a process that can't write: measuring its coverage would fail as well, and say so on its standard error."""
+
+
 def clean_environment(home: Path) -> dict[str, str]:
     """An environment with nothing of the user's in it."""
     home.mkdir(exist_ok=True)

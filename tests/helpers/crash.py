@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -77,10 +78,19 @@ def copied(ledger: Path, folder: Path, *suffixes: str) -> Path:
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: when its process was gone (seconds since 1970), and what it left."""
+    """One kill.
+
+    Args:
+        at: When its process was gone, seconds since 1970.
+        sending: What it left in doubt.
+        waiting: What waited for another attempt.
+        hit: Those in doubt whose attempt it hit itself (others wait for a resume), with when that attempt began.
+    """
 
     at: float
-    left: Snapshot
+    sending: frozenset[int]
+    waiting: frozenset[int]
+    hit: Mapping[int, float]
 
 
 class Chronicle:
@@ -96,14 +106,9 @@ class Chronicle:
         self.kills: list[Kill] = []
         self.hits: Counter[int] = Counter()
         """By operation, the attempts that kills left in doubt."""
-        self.in_doubt: list[int] = []
-        """By kill, the operations that were in doubt after it."""
-        self.new: list[int] = []
-        """By kill, those of them that it hit itself."""
-        self._doubtful: dict[
-            tuple[int, int], tuple[float, int]
-        ] = {}  # (operation, attempt) → when it began, and the kill that hit it
+        self._doubtful: set[tuple[int, int]] = set()  # (operation, attempt)
         self._ended: frozenset[int] = frozenset()
+        self._ended_by: dict[int, int] = {}  # operation → the first kill after which it had ended
 
     def killed(self, ledger: Path, at: float) -> Snapshot:
         """Take down what a kill left.
@@ -115,16 +120,13 @@ class Chronicle:
         assert left.operations == len(self._targets), "operations are lost"
         assert left.ended >= self._ended, f"taken back: {sorted(self._ended - left.ended)[:5]}"
         assert not left.ended & left.sending.keys()
+        self._ended_by.update(dict.fromkeys(left.ended - self._ended, len(self.kills)))
         self._ended = left.ended
         attempts = {(place, number): begun for place, (number, begun) in left.sending.items()}
-        new = {
-            attempt: begun for attempt, begun in attempts.items() if attempt not in self._doubtful
-        }  # others wait for a resume
-        self._doubtful.update({attempt: (begun, len(self.kills)) for attempt, begun in new.items()})
-        self.hits.update([place for place, _ in new])
-        self.in_doubt.append(len(left.sending))
-        self.new.append(len(new))
-        self.kills.append(Kill(at, left))
+        hit = {place: begun for (place, number), begun in attempts.items() if (place, number) not in self._doubtful}
+        self._doubtful.update(attempts)
+        self.hits.update(hit)
+        self.kills.append(Kill(at, frozenset(left.sending), left.waiting, hit))
         return left
 
     def check_calls(self, record: Record) -> int:
@@ -138,6 +140,7 @@ class Chronicle:
                 left before its intent was durable.
         """
         assert set(record.of_target) <= set(self._place)
+        times = [kill.at for kill in self.kills]
         repeats = 0
         for target, calls in record.of_target.items():
             place = self._place[target]
@@ -145,21 +148,15 @@ class Chronicle:
                 if before.label in _REPEATED:
                     continue
                 repeats += 1
-                between = [kill for kill in self.kills if before.at <= kill.at <= after.at]
-                assert any(place in kill.left.sending for kill in between), f"{target} was sent again and never listed in doubt"
+                between = self.kills[bisect_left(times, before.at) : bisect_right(times, after.at)]
+                assert any(place in kill.sending for kill in between), f"{target} was sent again and never listed in doubt"
             assert sum(call.label not in _REPEATED for call in calls) <= self.hits[place] + 1
-        for kill in self.kills:
-            self._check_known(kill, record)
+            ended_by = self._ended_by.get(place, len(self.kills))
+            for kill in self.kills[bisect_left(times, calls[0].at) : ended_by]:
+                assert place in kill.sending or place in kill.waiting, f"{target} had left, and the ledger did not know"
+            if ended_by < len(self.kills):
+                assert calls[-1].at <= times[ended_by], f"{target} was sent again although it had ended"
         return repeats
-
-    def _check_known(self, kill: Kill, record: Record) -> None:
-        """What the server had seen when the process was gone is known to the ledger; what had ended then came no more."""
-        for target, calls in record.of_target.items():
-            place = self._place[target]
-            if calls[0].at < kill.at:
-                assert place in kill.left.known, f"{target} had left, and the ledger did not know"
-            if place in kill.left.ended:
-                assert calls[-1].at <= kill.at, f"{target} was sent again although it had ended"
 
     def check_effects(self, record: Record) -> None:
         """See that everything took effect, each operation at most once more often than kills hit it.
@@ -171,13 +168,11 @@ class Chronicle:
         for target, effects in record.effects.items():
             assert effects <= self.hits[self._place[target]] + 1, target
 
-    def in_flight(self, record: Record, kill: int) -> list[Arrival]:
+    def in_flight(self, record: Record, kill: Kill) -> list[Arrival]:
         """The calls that had left when a kill came and whose answers the ledger had not taken down."""
-        until = self.kills[kill].at
-        hit = {place: begun for (place, _), (begun, hit_by) in self._doubtful.items() if hit_by == kill}
-        calls = {place: record.of_target.get(self._targets[place], []) for place in hit}
-        return [call for place, begun in hit.items() for call in calls[place] if begun <= call.at <= until]
+        calls = {place: record.of_target.get(self._targets[place], []) for place in kill.hit}
+        return [call for place, begun in kill.hit.items() for call in calls[place] if begun <= call.at <= kill.at]
 
     def never_left(self, record: Record) -> int:
         """How many attempts in doubt had not reached the server: the ledger counts them as calls, the server can't."""
-        return len(self._doubtful) - sum(len(self.in_flight(record, kill)) for kill in range(len(self.kills)))
+        return sum(len(kill.hit) - len(self.in_flight(record, kill)) for kill in self.kills)

@@ -205,7 +205,7 @@ class Stream:
 
     def _process(self, arguments: tuple[str, ...], strike: Strike) -> Ended:
         """One process, from its start to its end."""
-        command = (*arguments, "--json", "--progress", "plain")
+        command = arguments if "--json" in arguments else (*arguments, "--json", "--progress", "plain")
         running = self._command.start(*command)
         samples = Samples(f"{self.name} process {self.tally.processes}", 3 * int(1.5 * self._rate))
         age = Clock()

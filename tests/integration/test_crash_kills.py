@@ -63,13 +63,13 @@ def killed_again_and_again(command: Command, server: OtherServer, loop: Loop) ->
         said = run.kill().screen
         at = time.time()
         if number and server.count > seen:
-            check_announced(said, chronicle.in_doubt[-1])
+            check_announced(said, len(chronicle.kills[-1].sending))
         if not ledger.exists():
             continue  # killed while the job was frozen: the same command again
         chronicle.killed(ledger, at)
         arguments = ("resume", "job.ledger.db", "--progress", "none")
     ended = command.run(*arguments, "--json", patience=120 + total / loop.rate).expect(0)
-    check_announced(ended.screen, chronicle.in_doubt[-1])
+    check_announced(ended.screen, len(chronicle.kills[-1].sending))
     record = server.record
 
     check_reconciled(ended.json, record, loop.job)
@@ -104,8 +104,8 @@ def check_bounds(chronicle: Chronicle, record: Record, rate: int, lanes: int = 3
     most_waiting = most_called = 0
     oldest = 0.0
     for number, kill in enumerate(chronicle.kills):
-        called = chronicle.in_flight(record, number)
-        waiting = chronicle.new[number] - len(called)
+        called = chronicle.in_flight(record, kill)
+        waiting = len(kill.hit) - len(called)
         most_waiting, most_called = max(most_waiting, waiting), max(most_called, len(called))
         oldest = max([oldest, *(kill.at - call.at for call in called)])
         assert waiting <= _AHEAD * rate * lanes, f"kill {number}: {waiting} intents had not left"

@@ -55,6 +55,7 @@ def test_the_same_seed_twice_leaves_the_same_ledger(seed: int) -> None:
     assert checked(seed).fingerprint() == checked(seed).fingerprint()
 
 
+@pytest.mark.slow
 def test_the_weather_of_the_suite_is_foul_enough() -> None:
     """Among the seeds that always run, every kind of trouble happens often: else they would prove little."""
     told: dict[str, int] = {}

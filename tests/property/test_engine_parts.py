@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from bulkops.model import Operation, Status, Verdict
 
 
 @given(st.integers(0, 400), st.integers(1, 300), st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_the_breaker_agrees_with_a_look_at_the_last_answers(answers: int, operations: int, rng: random.Random) -> None:
     breaker = Breaker()
     seen: list[tuple[int, bool]] = []

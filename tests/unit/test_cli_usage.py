@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import bulkops.cli as cli
 from bulkops._version import VERSION
 from bulkops.cli import options
 from bulkops.cli.entry import SPECS
+from bulkops.cli.session import Session
 from tests.helpers.cli import bulkops
 from tests.helpers.fakeapp import FakeApp, install
 
@@ -160,20 +162,32 @@ def test_main_exits_with_the_code_of_the_command(monkeypatch: pytest.MonkeyPatch
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("argv", "continuation"),
+    [
+        (["apis"], ""),
+        (["resume", "a b.db"], "bulkops resume 'a b.db'\n"),
+        (["run", "j.csv", "--yes"], "bulkops run j.csv --yes\n"),
+    ],
+)
 def test_ctrl_c_before_a_command_begins_is_exit_four(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    argv: list[str], continuation: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Importing takes a moment, too; no traceback then either."""
+    """Importing takes a moment, too; no traceback then either, and what was meant to run is said last."""
 
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bulkops.cli.entry.run_command_line", interrupted)
-    monkeypatch.setattr(sys, "argv", ["bulkops", "apis"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
+    monkeypatch.setattr(sys, "argv", ["bulkops", *argv])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.value.code == 4
-    assert capsys.readouterr().err == "bulkops: interrupted; nothing was sent\n"
+    assert capsys.readouterr().err == f"bulkops: interrupted; nothing was sent\n{continuation}"
 
 
 def test_elsewhere_it_says_that_it_does_not_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,9 +216,26 @@ def test_the_shell_completes_commands_flags_and_words(words: str, offered: set[s
 
 
 def test_ctrl_c_while_the_command_line_is_read_is_exit_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the command could begin; how to go on is said last."""
+
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bulkops.cli.entry.Session.guarded", interrupted)
     install(monkeypatch, FakeApp())
     assert bulkops("apis").code == 4
+    ended = bulkops("resume", "job.ledger.db")
+    assert (ended.code, ended.last_line) == (4, "bulkops resume job.ledger.db")
+
+
+def test_ctrl_c_after_a_command_is_not_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has said all there is to say."""
+
+    def late(session: Session, command: str, _: object) -> None:
+        session.command = command
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bulkops.cli.entry.Session.guarded", late)
+    install(monkeypatch, FakeApp())
+    ended = bulkops("resume", "job.ledger.db")
+    assert (ended.code, ended.err) == (4, "")

@@ -108,7 +108,7 @@ def test_slow_answers_do_not_lower_the_rate(latency: float) -> None:
     assert (len(steady) - 1) / (steady[-1] - steady[0]) >= 198.0
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 5, 10, 25, 100, 1000])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 10, 25, 100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_any_limit_is_used_to_its_hundredth_and_kept(limit: int) -> None:
     trial = carry_out(limit * 15, always(ok()), limit=limit)
     steady = trial.departures()[limit:]
@@ -116,12 +116,14 @@ def test_any_limit_is_used_to_its_hundredth_and_kept(limit: int) -> None:
     assert (len(steady) - 1) / (steady[-1] - steady[0]) >= 0.99 * limit
 
 
+@pytest.mark.slow
 def test_workers_grow_in_number_where_a_high_rate_meets_slow_answers() -> None:
     """A lane of 1000 calls/s whose answers take 0.8 s begins with 300 workers; the rate must not stay with them."""
     trial = carry_out(12_000, always(ok()), limit=1000, latency=0.8)
     assert trial.calls(trial.seconds - 4.0, trial.seconds - 3.0) >= 990
 
 
+@pytest.mark.slow
 def test_workers_stay_as_they_are_where_the_machine_is_what_limits() -> None:
     """A loop that is late would be later still with more connections."""
 
@@ -139,16 +141,17 @@ def test_workers_stay_as_they_are_where_the_machine_is_what_limits() -> None:
 
 
 def watched(look: Callable[[Stage], None]) -> Callable[[Stage], None]:
-    """Look every 7 ms of the first ten seconds."""
+    """Look every 17 ms of the first ten seconds."""
 
     def during(stage: Stage) -> None:
-        for step in range(1400):
-            stage.at(step * 0.007, lambda: look(stage))
+        for step in range(600):
+            stage.at(step * 0.017, lambda: look(stage))
 
     return during
 
 
 @pytest.mark.parametrize(("latency", "commit"), [(0.08, 0.02), (1.0, 0.02), (0.08, 0.15)])
+@pytest.mark.slow
 def test_durable_intents_stay_within_a_fifth_of_a_second_of_the_rate(latency: float, commit: float) -> None:
     worst: list[int] = []
 

@@ -217,6 +217,7 @@ def throttled_at(*times: float, retry_after: float | None = None) -> Script:
     return script
 
 
+@pytest.mark.slow
 def test_a_throttled_lane_slows_down_at_once_and_climbs_back() -> None:
     def script(_api: Api, content: str, at: float) -> Reply:
         return answered(60007) if 5.0 <= at < 8.0 and int(content[4:]) % 2 else ok()
@@ -229,6 +230,7 @@ def test_a_throttled_lane_slows_down_at_once_and_climbs_back() -> None:
     assert trial.statuses() == {"succeeded": 8000}
 
 
+@pytest.mark.slow
 def test_a_throttled_lane_leaves_the_others_alone() -> None:
     def script(api: Api, _content: str, at: float) -> Reply:
         return answered(60007) if api.op == "delete_conversation" and 5.0 <= at < 8.0 else ok()
@@ -238,6 +240,7 @@ def test_a_throttled_lane_leaves_the_others_alone() -> None:
     assert trial.calls(9.0, 10.0, 1) >= 198
 
 
+@pytest.mark.slow
 def test_a_throttled_app_slows_all_its_lanes_down() -> None:
     def script(api: Api, _content: str, at: float) -> Reply:
         return answered(60011) if api.op == "delete_conversation" and 5.0 <= at < 6.0 else ok()
@@ -322,6 +325,7 @@ def test_an_expired_credential_is_renewed_once_and_costs_nothing() -> None:
     assert trial.notices().count("renewed") == 1
 
 
+@pytest.mark.slow
 def test_three_lanes_renew_the_credential_once() -> None:
     server = Expiring(5.0)
     trial = carry_out({0: 2000, 1: 2000, 2: 2000}, server, during=server.attach)
@@ -564,6 +568,7 @@ def settled_of(trial: Trial) -> list[Settlement]:
     return [each for made in trial.stage.ledger.settlements.values() for each in made]
 
 
+@pytest.mark.slow
 def test_the_limit_holds_across_all_of_a_lanes_modes() -> None:
     """Start, stream, throttling, outage, probes, ramp, retries: no second holds more departures than the limit."""
 

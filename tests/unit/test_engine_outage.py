@@ -71,6 +71,7 @@ def test_tried_operations_take_turns_where_none_is_untried() -> None:
     assert len(set(asked)) == len(asked) >= 12
 
 
+@pytest.mark.slow
 def test_an_outage_charges_no_attempt_while_untried_operations_are_left() -> None:
     trial = carry_out(24_000, between(5.0, 125.0, answered(50004)))
     opened = told(trial, "outage")
@@ -109,6 +110,7 @@ def test_after_an_outage_the_lane_ramps_up() -> None:
     assert trial.calls(over + 6, over + 7) >= 198
 
 
+@pytest.mark.slow
 def test_an_outage_holds_no_place_and_no_intent() -> None:
     looks: list[tuple[int, int, int]] = []
 
@@ -127,6 +129,7 @@ def test_an_outage_holds_no_place_and_no_intent() -> None:
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+@pytest.mark.slow
 def test_poison_ends_as_exhausted_without_looking_like_an_outage(share: float) -> None:
     """Operations that always fail pile up at the end of a job, when nothing else is left to compare them with."""
     poisonous = {name(seq) for seq in range(1, 4001) if random.Random(seq).random() < share}
@@ -203,12 +206,14 @@ def test_a_lane_that_has_ended_is_not_down() -> None:
 
 
 @pytest.mark.parametrize("reply", [unanswered("http_503", 503), unanswered("timeout"), not_sent()], ids=lambda each: each.label)
+@pytest.mark.slow
 def test_a_first_call_into_an_outage_waits_it_out(reply: Reply) -> None:
     trial = carry_out(3000, between(0.0, 20.0, reply))
     assert trial.statuses() == {"succeeded": 3000}
     assert len(trial.departures()) - 3000 <= 20
 
 
+@pytest.mark.slow
 def test_hanging_calls_open_the_breaker_within_their_timeout() -> None:
     async def hang() -> Reply:
         await asyncio.sleep(10.0)

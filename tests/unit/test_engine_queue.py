@@ -16,13 +16,14 @@ class Source:
     """Hands out operations 1 … count, like a ledger."""
 
     def __init__(self, count: int, *, tried: int = 0) -> None:
-        self.left = [Operation(seq, f"u{seq}", number=int(seq <= tried)) for seq in range(1, count + 1)]
+        self.left: Sequence[int] = range(1, count + 1)
+        self._tried = tried
         self.asked: list[int] = []
 
     async def __call__(self, limit: int) -> Sequence[Operation]:
         self.asked.append(limit)
         taken, self.left = self.left[:limit], self.left[limit:]
-        return taken
+        return [Operation(seq, f"u{seq}", number=int(seq <= self._tried)) for seq in taken]
 
 
 def seqs(operations: Sequence[Operation]) -> list[int]:
