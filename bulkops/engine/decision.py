@@ -45,20 +45,20 @@ class Decision(NamedTuple):
     in_doubt: bool
 
 
-def speaks_of_backend(operation: Operation, verdict: Verdict, *, others_known: bool) -> bool:
+def speaks_of_backend(operation: Operation, verdict: Verdict, *, rest: bool) -> bool:
     """Whether an answer tells how the backend is.
 
-    Throttling, stops and credentials don't. Neither does a failure of an operation that was charged `SUSPECT` times: else
-    some poisonous operations, all that is left at the end of a job, would look like an outage and be asked one by one.
+    Throttling, stops and credentials don't. Neither, in the rest of a job, does a failure of an operation that was charged
+    `SUSPECT` times: else some poisonous operations, all that is left, would look like an outage and be asked one by one.
 
     Args:
         operation: As it was before the attempt.
         verdict: What the reply means.
-        others_known: Enough answers to other operations say how the backend is; without them every answer has to.
+        rest: Only operations that were tried before are left, and enough answers say how the backend was.
     """
     if verdict in _NO_SIGN:
         return False
-    return operation.charged < SUSPECT or verdict not in _OF_ITS_OWN or not others_known
+    return not rest or operation.charged < SUSPECT or verdict not in _OF_ITS_OWN
 
 
 def settled_verdict(verdict: Verdict, *, succeeded_before: bool) -> Verdict:

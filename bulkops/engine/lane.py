@@ -368,7 +368,8 @@ class Lane:
     def replied(self, operation: Operation, turn: Turn, reply: Reply) -> None:
         """Write down what became of an attempt, and do what follows from it."""
         verdict = settled_verdict(self._judge(self.api, reply), succeeded_before=self._succeeded)
-        if speaks_of_backend(operation, verdict, others_known=self._breaker.knows_enough):
+        rest = self._breaker.knows_enough and not self._queue.untried_left
+        if speaks_of_backend(operation, verdict, rest=rest):
             self._breaker.record(operation.seq, failing=verdict in FAILING)
         decision = decide(
             operation,

@@ -125,7 +125,7 @@ class Chronicle:
         attempts = {(place, number): begun for place, (number, begun) in left.sending.items()}
         hit = {place: begun for (place, number), begun in attempts.items() if (place, number) not in self._doubtful}
         self._doubtful.update(attempts)
-        self.hits.update(hit)
+        self.hits.update(list(hit))
         self.kills.append(Kill(at, frozenset(left.sending), left.waiting, hit))
         return left
 

@@ -159,9 +159,9 @@ def test_every_other_verdict_stands_whatever_went_before() -> None:
 )
 def test_what_an_answer_says_about_the_backend(verdict: Verdict, charged: int, speaks: bool) -> None:
     """Failures of an operation that failed again and again while others went well say nothing about it."""
-    assert speaks_of_backend(Operation(1, "u", number=9, charged=charged), verdict, others_known=True) is speaks
+    assert speaks_of_backend(Operation(1, "u", number=9, charged=charged), verdict, rest=True) is speaks
 
 
-def test_without_others_to_compare_with_every_failure_says_how_the_backend_is() -> None:
-    """A resume in an outage begins with what failed before: that must not be given up for it."""
-    assert speaks_of_backend(Operation(1, "u", number=9, charged=7), Verdict.TRANSIENT, others_known=False)
+def test_while_others_are_left_every_failure_says_how_the_backend_is() -> None:
+    """In an outage at a low rate few operations are repeated over and over: they must not be given up for it."""
+    assert speaks_of_backend(Operation(1, "u", number=9, charged=7), Verdict.TRANSIENT, rest=False)
