@@ -185,9 +185,12 @@ class Lane:
     def slow_down(self, retry_after: float | None = None) -> None:
         """The backend throttles: go slower at once; with a Retry-After for the lane, stand still until then."""
         now = self.clock.monotonic()
+        reduced = self._pace.reduced
         if self._pace.throttled(now):
             self._follow_pace()
-            self._supervisor.notice(self.api.op, "throttled", f"throttled: slowing down to {self._pace.allowed:.0f} calls/s")
+            if not reduced:
+                text = f"throttled: slowing down to {self._pace.allowed:.0f} calls/s"
+                self._supervisor.notice(self.api.op, "throttled", text)
         if retry_after:
             self._pause(now + retry_after, f"the server asked to wait {retry_after:.0f} s")
 
@@ -326,9 +329,10 @@ class Lane:
     def _pause(self, until: float, reason: str) -> None:
         """Stand still for a while: what waits at the limiter holds no place meanwhile."""
         if until > self._paused_until:
+            if self._paused_until <= self.clock.monotonic():
+                self._supervisor.notice(self.api.op, "waiting", reason)
             self._paused_until = until
             self.limiter.close()
-            self._supervisor.notice(self.api.op, "waiting", reason)
 
     async def _wait(self, until: float | None = None) -> None:
         """Until something changes, or the monotonic clock says `until`."""

@@ -268,6 +268,14 @@ def test_retry_after_holds_the_lane_when_more_than_one_in_a_hundred_is_throttled
     assert "waiting" in trial.notices()
 
 
+def test_a_watcher_is_told_once_for_each_episode_of_throttling() -> None:
+    """Forty calls in flight, each with its Retry-After, and a lane that is cut again every second: two lines."""
+    trial = carry_out(3000, between(4.0, 60.0, answered(60007, retry_after=2.0)))
+    assert trial.notices().count("throttled") == 1
+    assert trial.notices().count("waiting") <= 30, "one for each time that the lane stood still"
+    assert trial.statuses() == {"succeeded": 3000}
+
+
 def test_what_waits_for_a_server_holds_no_place_and_no_intent() -> None:
     looks: list[tuple[int, int]] = []
 

@@ -86,6 +86,14 @@ def test_an_outage_charges_no_attempt_while_untried_operations_are_left() -> Non
     assert (max(charged) - EPOCH) / 1e6 < opened
 
 
+@pytest.mark.parametrize("limit", [20, 50])
+def test_an_outage_at_a_low_rate_gives_nothing_up(limit: int) -> None:
+    """Few operations are repeated over and over then, and the successes from before stay in sight for long."""
+    trial = carry_out(limit * 60, between(30.0, 150.0, answered(50004)), limit=limit)
+    assert trial.statuses() == {"succeeded": limit * 60}
+    assert trial.calls(30.0, 150.0) <= 600
+
+
 def test_what_the_stream_left_behind_neither_ends_nor_lengthens_an_outage() -> None:
     """Three hundred slow failures after the breaker opened are no probes; nor are the few successes among them."""
 
