@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,7 +13,7 @@ from bulkops.app.freezing import JobSource, Plan, default_ledger, fresh_figures,
 from bulkops.app.opening import open_resume, open_retry, open_run
 from bulkops.app.run import Run
 from bulkops.app.views import results, status, stored_settings
-from bulkops.errors import LedgerMismatch
+from bulkops.errors import LedgerError, LedgerMismatch
 from bulkops.ledger import SqliteStore
 from bulkops.ledger.lock import ledger_lock
 
@@ -39,7 +42,7 @@ async def plan(
     stdin: BinaryIO | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Plan:
-    """What a run of these files would do. Sends nothing; leaves no file unless `ledger` is given.
+    """What a run of these files would do, or go on with. Sends nothing; leaves no file unless `ledger` is given.
 
     Bad rows are in the plan (`invalid`, `figures.invalid`): whether they stop the job is the caller's to say.
 
@@ -60,7 +63,7 @@ async def plan(
             reading = await read_for_plan(source, ledger, sandbox=sandbox)
         finally:
             lock.release()
-    return plan_of(
+    made = plan_of(
         fresh_figures(reading.frozen),
         ledger=target,
         rates=rates or {},
@@ -70,6 +73,24 @@ async def plan(
         invalid=reading.frozen.first_invalid,
         blank_lines=reading.blank_lines,
     )
+    return made if ledger else await asyncio.to_thread(_as_it_stands, made, target, reading.frozen.sha256)
+
+
+def _as_it_stands(made: Plan, target: Path, sha256: bytes) -> Plan:
+    """A plan that says what a run would find in the job's place: what is left of it, or why it would be refused."""
+    if not target.exists():
+        return made
+    try:
+        with contextlib.closing(SqliteStore.open(target, write=False)) as store:
+            if not store.touched():  # a run replaces it without a word
+                return made
+            if store.job().sha256 != sha256:
+                return replace(made, notes=(f"{target} belongs to another job: a run of these files needs another --ledger",))
+            left = plan_of(store.figures(), ledger=target, rates=made.rates, sandbox=made.sandbox)
+            orphans = store.orphan_count()
+    except LedgerError as error:
+        return replace(made, notes=(f"a run would be refused: {error}",))
+    return replace(made, figures=left.figures, seconds=left.seconds, continues=True, orphans=orphans)
 
 
 def _refuse_touched(ledger: Path) -> None:

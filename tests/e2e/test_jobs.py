@@ -37,6 +37,24 @@ def test_a_plan_sends_nothing_leaves_no_file_and_needs_no_credentials(bare: Comm
     assert server.count == 0
 
 
+def test_a_plan_reads_like_the_run_that_would_go_on(command: Command, server: OtherServer) -> None:
+    """Beside the ledger of a begun job the plan says what is left of it; beside another job's, that a run would be refused (5)."""
+    command.file("job.csv", mixed(30).csv())
+    command.run("run", "job.csv", "--yes", "--canary", "4").expect(4)
+
+    left = command.run("plan", "job.csv").expect(0).stdout
+    answer = command.run("plan", "job.csv", "--json").expect(0).json
+    command.file("job.csv", mixed(31).csv())
+    other = command.run("plan", "job.csv").expect(0).stdout
+
+    assert "go on with 18 operations" in left
+    assert "continues: 12 of 30 have ended" in left
+    check_summary(answer, extra=["warnings"])
+    assert (answer["by_status"]["pending"], answer["by_status"]["succeeded"]) == (18, 12)
+    assert "another job" in other
+    assert server.count == 12
+
+
 def test_a_plan_with_a_ledger_leaves_just_that(bare: Command) -> None:
     """`plan --ledger FILE` freezes the job into it; `status` says planned (3)."""
     bare.file("job.csv", mixed(3).csv())

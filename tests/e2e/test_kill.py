@@ -26,6 +26,7 @@ def kill_again_and_again(command: Command, server: OtherServer, job: Job, *, kil
     share = len(job.targets) // (kills + 2)
     command.file("job.csv", job.csv())
     in_doubt: dict[str, int] = {}
+    ended_before: dict[str, int] = {}
     arguments: tuple[str, ...] = ("run", "job.csv", "--yes")
     for _ in range(kills):
         already = server.count
@@ -40,8 +41,11 @@ def kill_again_and_again(command: Command, server: OtherServer, job: Job, *, kil
         assert len(doubtful) <= in_flight + 3 * 0.2 * 200 + commit_group
         for target in doubtful:
             in_doubt[target] = in_doubt.get(target, 0) + 1
-        ended_before = {target: len(server.record.of_target[target]) for target, status in before.items() if status in _ENDED}
-        arguments = ("resume", "job.ledger.db")
+        seen = server.record.of_target
+        for target, status in before.items():
+            if status in _ENDED:
+                ended_before.setdefault(target, len(seen[target]))
+        arguments = dice.choice([("run", "job.csv", "--yes"), ("resume", "job.ledger.db")])
     ended = command.run(*arguments, "--json", patience=120).expect(0)
     record = server.record
 

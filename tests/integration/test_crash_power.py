@@ -16,6 +16,7 @@ import pytest
 from bulkops.errors import LedgerMissing
 from bulkops.ledger import SqliteStore
 from tests.e2e.support import Job, mixed
+from tests.helpers import strace
 from tests.helpers.command import clean_environment, credentials
 from tests.helpers.crash import Snapshot
 from tests.helpers.crash_forks import Forks
@@ -118,6 +119,33 @@ def test_f6_a_loss_of_power_takes_nothing_away_that_was_durable(recording: Recor
     results = lose_power(recording, 40, seed=1)
 
     assert results["begun"] > 20
+
+
+@pytest.mark.skipif(bool(strace.missing()), reason=strace.missing() or "strace is here")
+@pytest.mark.slow
+def test_f6_the_names_of_ledger_and_log_are_durable_before_the_first_call_leaves(
+    tmp_path: Path, forks: Forks, server: OtherServer
+) -> None:
+    """F6: the folder is synced once the log is there, and the log once the first intent is in it; only then a call leaves."""
+    (tmp_path / "job.csv").write_text(mixed(3).csv())
+    fork = forks.start(tmp_path, "run", "job.csv", *_FLAGS, hold=True)
+    tracer = strace.Strace(fork.pid, tmp_path / "strace", calls=(*strace.CALLS, "sendto", "sendmsg"), options=("-s", "8"))
+    fork.release()
+    forks.wait(fork).expect(0)
+    calls = tracer.wait()
+
+    log = str(tmp_path / "job.ledger.db-wal")
+    first = next(place for place, call in enumerate(calls) if call.name.startswith("send") and "POST" in call.arguments)
+    created = next(
+        place
+        for place, call in enumerate(calls)
+        if call.name == "openat" and "O_CREAT" in call.arguments and log in call.arguments
+    )
+    between = calls[created:first]
+    assert any(call.name == "fsync" and call.path == str(tmp_path) and call.result == "0" for call in between)
+    written = max(place for place, call in enumerate(between) if call.name == "pwrite64" and call.path == log)
+    assert any(call.name == "fdatasync" and call.path == log and call.result == "0" for call in between[written:])
+    assert server.count == 3
 
 
 @pytest.mark.stress

@@ -95,6 +95,8 @@ def test_f18_a_second_process_on_a_ledger_is_refused_by_whatever_path(held: Held
     ]
     for other in others:
         held.check_refused(other, "is in use")
+    hard = held.forks.wait(held.other("resume", "hard.db", "--allow-shared-quota")).expect(5)
+    assert "its log is gone" in hard.screen, "a log belongs to one name: two of them would spoil the ledger"
 
     assert held.forks.run(held.folder, "status", "link.db", "--json").expect(0).json["state"] == "running"
     held.stop()

@@ -269,7 +269,7 @@ def test_retry_after_holds_the_lane_when_more_than_one_in_a_hundred_is_throttled
 
 
 def test_a_watcher_is_told_once_for_each_episode_of_throttling() -> None:
-    """Forty calls in flight, each with its Retry-After, and a lane that is cut again every second: two lines."""
+    """Many calls in flight, each with its Retry-After, and cut after cut: one line, and one for each wait."""
     trial = carry_out(3000, between(4.0, 60.0, answered(60007, retry_after=2.0)))
     assert trial.notices().count("throttled") == 1
     assert trial.notices().count("waiting") <= 30, "one for each time that the lane stood still"
