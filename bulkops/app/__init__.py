@@ -76,7 +76,7 @@ async def plan(
     return made if ledger else await asyncio.to_thread(_as_it_stands, made, target, reading.frozen.sha256)
 
 
-def _as_it_stands(made: Plan, target: Path, sha256: bytes) -> Plan:
+def _as_it_stands(made: Plan, target: Path, sha256: str) -> Plan:
     """A plan that says what a run would find in the job's place: what is left of it, or why it would be refused."""
     if not target.exists():
         return made

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -12,6 +15,7 @@ from bulkops.engine.ports import NotDeparting
 from bulkops.model import Outcome, Reply
 from bulkops.testing import (
     EPOCH,
+    CrashPoints,
     Deadlock,
     ScriptedClient,
     VirtualClock,
@@ -139,3 +143,51 @@ def test_replies_say_what_they_are() -> None:
     assert answered(60007, "slow down", retry_after=2.0) == Reply(Outcome.ANSWERED, 200, 60007, "60007", "slow down", 2.0)
     assert unanswered("http_502", 502) == Reply(Outcome.UNANSWERED, 502, None, "http_502")
     assert not_sent("tls", fatal="expired") == Reply(Outcome.NOT_SENT, None, None, "tls", "tls", None, "expired")
+
+
+# -- Crash points ----------------------------------------------------------------------------------------------------------
+
+
+class Disk:
+    """Something whose calls are steps."""
+
+    def write(self, text: str) -> str:
+        return text.upper()
+
+
+def test_steps_are_counted_and_none_is_fatal_unless_asked_for() -> None:
+    points = CrashPoints()
+    for step in ("a", "b", "a"):
+        points.step(step)
+    assert points.passed == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(("onwards", "met"), [(False, ["b"]), (True, ["b", "c"])])
+def test_the_fatal_step_or_all_from_there_on_meet_the_act(onwards: bool, met: list[str]) -> None:
+    found: list[str] = []
+    points = CrashPoints(2, found.append, onwards=onwards)
+    for step in ("a", "b", "c"):
+        points.step(step)
+    assert found == met
+
+
+@pytest.mark.parametrize("of_class", [True, False])
+def test_a_watched_call_is_a_step_that_comes_before_it_until_it_is_put_back(of_class: bool) -> None:
+    def refuse(name: str) -> None:
+        raise OSError(name)
+
+    disk = Disk()
+    points = CrashPoints(2, refuse)
+    put_back = points.watch(Disk if of_class else disk, "write", "disk.write")
+    assert disk.write("a") == "A"
+    with pytest.raises(OSError, match=r"disk\.write"):
+        disk.write("b")
+    put_back()
+    assert disk.write("c") == "C"
+    assert points.passed == ["disk.write", "disk.write"]
+
+
+def test_dying_is_what_kill_9_does() -> None:
+    code = "from bulkops.testing import CrashPoints; points = CrashPoints(1); points.step('x'); print('alive')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, b"")
