@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.support import STATUSES, check_summary, conversations, mixed, seldom
-from tests.helpers.command import NAME, UNMEASURED, Command
+from tests.helpers.command import NAME, Command
 from tests.helpers.otherserver_handle import OtherServer
 
 pytestmark = pytest.mark.slow
@@ -146,7 +146,7 @@ def test_5_the_disk_is_full_in_the_middle(command: Command, server: OtherServer)
     """5: a ledger that can't grow any more: no further call, what was done is kept, a resume completes once there is room."""
     job = mixed(900)
     command.file("job.csv", job.csv())
-    run = command.start("run", "job.csv", "--yes", "--json", env=UNMEASURED)
+    run = command.start("run", "job.csv", "--yes", "--json")
     server.wait_for_calls(60)
     size = (command.folder / "job.ledger.db").stat().st_size
     most = size + 20_000

@@ -275,14 +275,10 @@ class Command:
             running.end()
 
 
-UNMEASURED: Final = {"COVERAGE_PROCESS_CONFIG": ""}
-"""For a process that can't write: measuring its coverage would fail as well, and say so on its standard error."""
-
-
 def clean_environment(home: Path) -> dict[str, str]:
     """An environment with nothing of the user's in it."""
     home.mkdir(exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_") or name == "TMPDIR"}
+    kept = {name: value for name, value in os.environ.items() if name == "TMPDIR"}
     environ = {"PATH": os.defpath, "HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm-256color", **kept}
     if not _SCRIPT.exists():
         environ["PYTHONPATH"] = str(_PACKAGE)

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from tests.e2e.support import Job, check_reconciled, conversations
-from tests.helpers.command import UNMEASURED, Command, Ended
+from tests.helpers.command import Command, Ended
 from tests.helpers.crash import Chronicle
 from tests.helpers.crash_forks import Forks
 from tests.helpers.otherserver_handle import OtherServer, wait_until
@@ -140,7 +140,7 @@ def test_a_limit_on_the_size_of_files_stops_the_run_like_a_full_disk(command: Co
     ledger = command.folder / "job.ledger.db"
     limit = ["prlimit", f"--fsize={200 << 10}"]
 
-    ended = command.run("run", "job.csv", "--yes", "--json", prefix=limit, env=UNMEASURED).expect(5)
+    ended = command.run("run", "job.csv", "--yes", "--json", prefix=limit).expect(5)
 
     assert ended.continuation == ("resume", "job.ledger.db")
     assert server.count > 0

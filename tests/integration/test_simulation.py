@@ -38,7 +38,11 @@ def checked(seed: int, carry_out: Callable[[Story], Outcome] = simulate) -> Outc
 told_by: dict[int, list[str]] = {}
 """What happened in the seeds that were carried out so far."""
 
+in_one_process = pytest.mark.xdist_group("simulation")
+"""For tests of which a later one looks at what the earlier ones were told."""
 
+
+@in_one_process
 @pytest.mark.parametrize("seed", FIRST_SEEDS)
 def test_whatever_breaks_the_ledger_tells_the_truth(seed: int) -> None:
     told_by[seed] = checked(seed).events
@@ -55,6 +59,7 @@ def test_the_same_seed_twice_leaves_the_same_ledger(seed: int) -> None:
     assert checked(seed).fingerprint() == checked(seed).fingerprint()
 
 
+@in_one_process
 @pytest.mark.slow
 def test_the_weather_of_the_suite_is_foul_enough() -> None:
     """Among the seeds that always run, every kind of trouble happens often: else they would prove little."""
