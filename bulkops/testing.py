@@ -138,6 +138,7 @@ class ScriptedClient:
             await gate(lambda: True)
         except NotDeparting as refusal:
             return not_sent(refusal.label)
+        gate.left()
         at = self._clock()
         decided = self._script(api, content, at)
         reply = decided if isinstance(decided, Reply) else None

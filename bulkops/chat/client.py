@@ -150,6 +150,7 @@ class ChatClient:
                 return not_sent("stale_connection", f"{self._host} closed the connection before the call left")
             request = self._request(api, body)
             transport.write(request)
+            gate.left()
             if transport.is_closing():  # the system took none of it: the connection was gone, and we had not heard yet
                 return not_sent("stale_connection", f"{self._host} closed the connection before the call left")
             call = self._deadlines.departed(partial(_give_up, protocol))

@@ -51,6 +51,9 @@ class Turn:
         self.left_at = crew.limiter.last_departure or 0.0
         crew.departed()
 
+    def left(self) -> None:
+        self._crew.limiter.left()
+
 
 class Owner(Protocol):
     """Whom a crew works for."""

@@ -46,7 +46,7 @@ class Limiter:
         burst = max(2, round(limit * BURST))  # 1 would lose a whole turn to every rounding; the guard holds the limit
         self._bucket = AsyncLimiter(burst, burst / limit)
         self._departed: deque[float] = deque(maxlen=limit)
-        self._settling = limit  # departures to come that travel on new connections
+        self._settling = limit + 1  # departures that travel on new connections, from the newest on
         self._credit = burst - 2  # of the bucket's first filling, not to be spent: it has not been earned by being late
         self._waiters: deque[asyncio.Future[bool]] = deque()
         self._granted = 0  # woken, but not yet departed: they count in bucket and guard
@@ -112,11 +112,19 @@ class Limiter:
             self._schedule()
             raise NotDeparting("stale_connection")
         await self._bucket.acquire()  # has room, as `_delay` saw: goes through without giving up the turn
-        self.last_departure = now = self._clock.monotonic()
         if self._settling:
             self._settling -= 1
-            now += SETTLING
-        self._departed.append(now)
+        self._departed.append(0.0)
+        self.left()
+
+    def left(self) -> None:
+        """Stamp the newest departure anew, once its request is on its way.
+
+        Between a token and its first byte there is no await, yet another thread may have the processor for as long as the
+        interpreter lets it (5 ms at a time). A stamp that is too early would let the call one window later leave too early.
+        """
+        self.last_departure = now = self._clock.monotonic()
+        self._departed[-1] = now + SETTLING if self._settling else now
 
     async def _turn(self) -> None:
         """Queue up until granted."""

@@ -27,6 +27,9 @@ class Gate(Protocol):
             NotDeparting: The call must not be made: its connection is gone, or the lane takes no more.
         """
 
+    def left(self) -> None:
+        """The request is with the system. To be told with no await in between: another thread may have had the processor."""
+
 
 class Client(Protocol):
     """Makes single calls. Never raises for what a network or a server does: that is a `Reply`."""

@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import quote
 
 from bulkops.chat.catalog import DELETE_CONVERSATION
@@ -52,14 +53,32 @@ class LoopClock:
         return round(self.monotonic() * 1e6)
 
 
-async def open_gate(alive: Callable[[], bool]) -> None:
+class OpenGate:
     """A gate that lets everything pass whose connection stands."""
-    if not alive():
-        raise NotDeparting("stale_connection")
+
+    async def __call__(self, alive: Callable[[], bool]) -> None:
+        if not alive():
+            raise NotDeparting("stale_connection")
+
+    def left(self) -> None:
+        """Nobody counts."""
+
+
+open_gate: Final = OpenGate()
 
 
 @dataclass
-class HeldGate:
+class FailingGate(OpenGate):
+    """A gate that raises."""
+
+    error: Exception
+
+    async def __call__(self, alive: Callable[[], bool]) -> None:
+        raise self.error
+
+
+@dataclass
+class HeldGate(OpenGate):
     """A gate that says when somebody stands before it, and holds them until it is told otherwise.
 
     Args:

@@ -267,6 +267,7 @@ class SimClient:
         self.tokens.setdefault(api, []).append(at)
         if rng.random() < noise["stale_after"]:
             return not_sent("stale_connection")
+        gate.left()
         assert self._durable(api, content), f"{content} of API {api} left without a durable intent"
         self.departures.setdefault(api, []).append(at)
         self.left[api, content] += 1

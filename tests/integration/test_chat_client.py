@@ -13,7 +13,7 @@ import pytest
 from bulkops.chat.catalog import CLEAR_GROUP_MESSAGES, DELETE_CONVERSATION, DELETE_CONVERSATION_GROUP
 from bulkops.errors import NotDeparting
 from bulkops.model import Api, Outcome, Reply
-from tests.helpers.chat import ADMIN, CONTENT, KEY, SDKAPPID, HeldGate, chat_client, open_gate, until
+from tests.helpers.chat import ADMIN, CONTENT, KEY, SDKAPPID, FailingGate, HeldGate, OpenGate, chat_client, open_gate, until
 from tests.helpers.rawserver import OK, Peer, RawServer, answering, envelope, response
 from tests.unit.test_chat_usersig import opened, verifies
 
@@ -118,13 +118,14 @@ async def test_the_gate_is_asked_with_the_connection_in_hand() -> None:
     assert len(server.requests) == 1
 
 
-class Turns:
-    """Counts the turns of the loop, and notes the turn of every write and of every passage of the gate."""
+class Turns(OpenGate):
+    """Counts the turns of the loop, and notes the turn of every write and of every passage of the gate, which it is."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.turn = 0
         self.passed: list[int] = []
         self.written: list[int] = []
+        self.told: list[int] = []
         loop = asyncio.get_running_loop()
 
         def next_turn() -> None:
@@ -142,10 +143,14 @@ class Turns:
 
         monkeypatch.setattr(transports, "write", noting)
 
-    async def gate(self, alive: Callable[[], bool]) -> None:
+    async def __call__(self, alive: Callable[[], bool]) -> None:
         for _ in range(3):
             await asyncio.sleep(0)
         self.passed.append(self.turn)
+
+    def left(self) -> None:
+        assert len(self.written) == len(self.told) + 1, "told of what was not written yet"
+        self.told.append(self.turn)
 
 
 @pytest.mark.parametrize("calls", [1, 5])
@@ -156,10 +161,11 @@ async def test_the_first_byte_leaves_in_the_turn_in_which_the_gate_lets_pass(
     async with RawServer(answering(OK)) as server, chat_client(server.endpoint) as client:
         turns = Turns(monkeypatch)
         for _ in range(2):
-            await asyncio.gather(*(client.send(DELETE_CONVERSATION, CONTENT, turns.gate) for _ in range(calls)))
+            await asyncio.gather(*(client.send(DELETE_CONVERSATION, CONTENT, turns) for _ in range(calls)))
         turns.handle.cancel()
     assert len(turns.passed) == 2 * calls
     assert turns.written == turns.passed
+    assert turns.told == turns.passed
 
 
 async def test_a_long_wait_at_the_gate_is_no_timeout() -> None:
@@ -177,11 +183,8 @@ async def test_a_long_wait_at_the_gate_is_no_timeout() -> None:
 async def test_a_refusal_at_the_gate_sends_nothing(label: str) -> None:
     """The reply has the gate's label, and the unused connection serves the next call."""
 
-    async def refuse(alive: Callable[[], bool]) -> None:
-        raise NotDeparting(label)
-
     async with RawServer(answering(OK)) as server, chat_client(server.endpoint) as client:
-        reply = await client.send(DELETE_CONVERSATION, CONTENT, refuse)
+        reply = await client.send(DELETE_CONVERSATION, CONTENT, FailingGate(NotDeparting(label)))
         assert (reply.outcome, reply.label, reply.http, reply.code) == (Outcome.NOT_SENT, label, None, None)
         assert (await client.send(DELETE_CONVERSATION, CONTENT, open_gate)).code == 0
     assert len(server.requests) == 1
@@ -191,12 +194,9 @@ async def test_a_refusal_at_the_gate_sends_nothing(label: str) -> None:
 async def test_what_else_a_gate_raises_passes_through() -> None:
     """A defect or a broken ledger is not mistaken for the network, and nothing leaves."""
 
-    async def broken(alive: Callable[[], bool]) -> None:
-        raise OSError("disk full")
-
     async with RawServer(answering(OK)) as server, chat_client(server.endpoint) as client:
         with pytest.raises(OSError, match="disk full"):
-            await client.send(DELETE_CONVERSATION, CONTENT, broken)
+            await client.send(DELETE_CONVERSATION, CONTENT, FailingGate(OSError("disk full")))
     assert not server.requests
 
 

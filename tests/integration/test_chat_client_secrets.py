@@ -15,7 +15,7 @@ import pytest
 
 from bulkops.chat.catalog import DELETE_CONVERSATION
 from bulkops.model import Reply
-from tests.helpers.chat import CONTENT, KEY, chat_client, open_gate, traces_of, until
+from tests.helpers.chat import CONTENT, KEY, FailingGate, chat_client, open_gate, traces_of, until
 from tests.helpers.chat_tls import LONG_AGO, Authority
 from tests.helpers.rawserver import OK, Peer, RawServer, Request, Script, answering, envelope, response
 
@@ -162,12 +162,9 @@ async def test_no_wrong_certificate_shows_a_secret(evidence: Evidence, tmp_path:
 async def test_no_exception_that_passes_through_shows_a_secret(evidence: Evidence) -> None:
     """A defect in the gate, and a cancellation: their tracebacks go into logs."""
 
-    async def broken(alive: Callable[[], bool]) -> None:
-        raise RuntimeError("a defect")
-
     async with RawServer(SCRIPTS["silent"]) as server, chat_client(server.endpoint) as client:
         with pytest.raises(RuntimeError) as defect:
-            await client.send(DELETE_CONVERSATION, CONTENT, broken)
+            await client.send(DELETE_CONVERSATION, CONTENT, FailingGate(RuntimeError("a defect")))
         call = asyncio.create_task(client.send(DELETE_CONVERSATION, CONTENT, open_gate))
         await until(lambda: bool(server.requests))
         call.cancel()

@@ -11,7 +11,7 @@ import pytest
 from bulkops.chat.catalog import DELETE_CONVERSATION
 from bulkops.errors import ConfigError
 from bulkops.model import Outcome, Reply
-from tests.helpers.chat import CONTENT, call_once, chat_client, open_gate
+from tests.helpers.chat import CONTENT, OpenGate, call_once, chat_client, open_gate
 from tests.helpers.chat_tls import LONG_AGO, Authority
 from tests.helpers.rawserver import OK, Peer, RawServer, answering
 
@@ -147,12 +147,13 @@ async def test_over_tls_too_the_request_leaves_in_one_piece_after_the_gate(autho
     async with RawServer(answering(OK), tls=authority.server("127.0.0.1")) as server:
         heard: list[int] = []
 
-        async def gate(alive: object) -> None:
-            await asyncio.sleep(0.02)
-            heard.append(len(server.requests))
+        class Gate(OpenGate):
+            async def __call__(self, alive: object) -> None:
+                await asyncio.sleep(0.02)
+                heard.append(len(server.requests))
 
         async with chat_client(server.endpoint, ca_file=authority.file) as client:
-            await client.send(DELETE_CONVERSATION, CONTENT, gate)
+            await client.send(DELETE_CONVERSATION, CONTENT, Gate())
     assert heard == [0]
     assert server.requests[0].segments == 1
 

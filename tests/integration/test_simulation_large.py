@@ -50,6 +50,7 @@ class LeanClient:
     async def send(self, api: Api, content: str, gate: Gate) -> Reply:
         del api, content
         await gate(lambda: True)
+        gate.left()
         at = self._loop.time()
         place = self.departed % LIMIT
         assert at - self._last[place] >= WINDOW, f"{LIMIT + 1} departures within {at - self._last[place]} s"

@@ -50,6 +50,14 @@ MUTATIONS: Final = (
         "            pass\n",
         "tests/unit/test_limiter.py",
     ),
+    mutation(
+        "stamp departures before they leave",
+        "a call that is late on its way out counts from when it left",
+        _CREW,
+        "        self._crew.limiter.left()\n",
+        "        pass\n",
+        "tests/unit/test_engine_crew.py::test_a_departure_counts_from_when_its_request_was_written",
+    ),
     Mutation(
         "no bucket",
         "calls are spread over the second instead of leaving in one burst",

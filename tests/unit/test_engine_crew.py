@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import Callable
 
 import pytest
@@ -67,6 +68,29 @@ class Flaky(ScriptedClient):
             return not_sent(refusal.label)
         self.tokens.append(self._clock())
         return not_sent("stale_connection")
+
+
+class SlowToWrite(ScriptedClient):
+    """A client that loses the processor between its token and its first byte, now and then."""
+
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        super().__init__(always(ok()), clock=loop.time)
+        self._loop = loop
+        self._dice = random.Random(7)
+
+    async def send(self, api: Api, content: str, gate: Gate) -> Reply:
+        await gate(lambda: True)
+        if self._dice.random() < 0.05:
+            self._loop.block(self._dice.uniform(0.0, 0.03))
+        self.departures.setdefault(api.op, []).append(self._loop.time())
+        gate.left()
+        await asyncio.sleep(self.latency)
+        return ok()
+
+
+def test_a_departure_counts_from_when_its_request_was_written() -> None:
+    trial = carry_out(1500, always(ok()), client=SlowToWrite)
+    assert worst_window(trial.departures()) <= 200
 
 
 def test_within_one_call_intent_connection_and_token_come_in_this_order() -> None:

@@ -28,6 +28,7 @@ from bulkops.testing import (
     unanswered,
     worst_window,
 )
+from tests.helpers.chat import FailingGate, OpenGate, open_gate
 
 
 def test_hours_pass_in_no_time() -> None:
@@ -97,18 +98,20 @@ def test_a_scripted_client_connects_asks_the_gate_and_only_then_counts() -> None
         client = ScriptedClient(codes({"a": 50004}), clock=loop.time, latency=0.25, connect=0.5)
         asked: list[float] = []
 
-        async def gate(alive: object) -> None:
-            del alive
-            asked.append(loop.time())
+        class Gate(OpenGate):
+            async def __call__(self, alive: object) -> None:
+                del alive
+                asked.append(loop.time())
 
-        async def closed(alive: object) -> None:
-            del alive
-            raise NotDeparting("withdrawn")
+            def left(self) -> None:
+                told.append(loop.time())
 
+        told: list[float] = []
+        gate = Gate()
         assert (await client.send(APIS[0], "a", gate)).code == 50004
         assert (await client.send(APIS[0], "b", gate)).code == 0
-        assert await client.send(APIS[0], "c", closed) == not_sent("withdrawn")
-        assert asked == [0.5, 1.25]
+        assert await client.send(APIS[0], "c", FailingGate(NotDeparting("withdrawn"))) == not_sent("withdrawn")
+        assert asked == told == [0.5, 1.25]
         assert client.departures == {"delete_conversation": asked}
         assert client.sent == {("delete_conversation", "a"): 1, ("delete_conversation", "b"): 1}
         client.renew()
@@ -127,12 +130,9 @@ def test_a_script_may_wait_and_may_say_that_nothing_left() -> None:
             lambda _api, content, _at: slow() if content == "slow" else not_sent(), clock=loop.time, latency=0.0
         )
 
-        async def gate(alive: object) -> None:
-            del alive
-
-        assert (await client.send(APIS[0], "slow", gate)).label == "timeout"
+        assert (await client.send(APIS[0], "slow", open_gate)).label == "timeout"
         assert loop.time() == pytest.approx(3.0)
-        assert (await client.send(APIS[0], "never", gate)).outcome is Outcome.NOT_SENT
+        assert (await client.send(APIS[0], "never", open_gate)).outcome is Outcome.NOT_SENT
         assert client.sent == {("delete_conversation", "slow"): 1}
 
     run_virtual(main)

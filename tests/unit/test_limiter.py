@@ -56,6 +56,28 @@ def test_a_loop_blocked_for_20_ms_again_and_again_keeps_limit_and_rate(free: flo
     assert (len(left) - 1) / (left[-1] - left[0]) >= 198.0
 
 
+def test_a_call_that_is_late_on_its_way_out_counts_from_when_it_left() -> None:
+    """Between token and first byte another thread has the processor, now and then for longer than the margin."""
+    rng = random.Random(7)
+    left: list[float] = []
+
+    async def main(loop: VirtualTimeLoop) -> None:
+        limiter = Limiter(limit=200, clock=VirtualClock(loop))
+
+        async def one() -> None:
+            await limiter.acquire(YES)
+            if rng.random() < 0.05:
+                loop.block(rng.uniform(0.0, 0.03))
+            left.append(loop.time())
+            limiter.left()
+
+        await asyncio.gather(*(one() for _ in range(3000)))
+
+    run_virtual(main)
+    assert worst_window(left) <= 200
+    assert (len(left) - 1) / (left[-1] - left[0]) >= 198.0
+
+
 def test_a_pause_is_not_made_up_for_with_a_burst() -> None:
     """Five seconds of a blocked loop earn no more than the bucket holds."""
 
