@@ -207,10 +207,14 @@ def refuse_invalid(reading: Reading, source: JobSource) -> None:
     """
     total = reading.frozen.invalid
     if total and source.on_invalid == "stop":
-        rows = "1 row is invalid" if total == 1 else f"{total} rows are invalid"
-        message = f"{rows}, so nothing is sent; repair them, or carry out the others with --on-invalid skip"
+        message = f"{how_many_invalid(total)}, so nothing is sent; repair them, or carry out the others with --on-invalid skip"
         first = reading.frozen.first_invalid
         raise JobFileError(message, invalid=first, total=total, names=tuple(file.name for file in reading.files))
+
+
+def how_many_invalid(total: int) -> str:
+    """The beginning of a sentence about bad rows."""
+    return "1 row is invalid" if total == 1 else f"{total:,} rows are invalid"
 
 
 async def freeze_new(source: JobSource, target: Path, *, sandbox: bool) -> Reading:

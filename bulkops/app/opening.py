@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
-from bulkops.app.freezing import JobSource, Reading, default_ledger, freeze_new, match, plan_of, refuse_invalid
+from bulkops.app.freezing import (
+    JobSource,
+    Reading,
+    default_ledger,
+    freeze_new,
+    how_many_invalid,
+    match,
+    plan_of,
+    refuse_invalid,
+)
 from bulkops.app.machine import places
 from bulkops.app.run import ClientFactory, Run, chat_client
 from bulkops.chat.catalog import APIS
@@ -19,7 +28,7 @@ from bulkops.engine.clock import SystemClock
 from bulkops.engine.limiter import MARGIN, WINDOW
 from bulkops.engine.ports import Clock
 from bulkops.engine.run import lanes_of
-from bulkops.errors import ConfigError, LedgerHeld, LedgerMismatch, LedgerMissing
+from bulkops.errors import ConfigError, JobFileError, LedgerHeld, LedgerMismatch, LedgerMissing
 from bulkops.ledger import SqliteStore
 from bulkops.ledger.lanes import LaneHistory, LaneLock, lane_lock
 from bulkops.ledger.lock import is_network_fs, ledger_lock
@@ -73,7 +82,10 @@ async def open_run(
 async def open_resume(
     ledger: Path, *, settings: Settings, clock: Clock | None = None, client: ClientFactory = chat_client
 ) -> AsyncIterator[Run]:
-    """What a ledger has pending. Raises like `open_run`, and `LedgerMissing`."""
+    """What a ledger has pending. Raises like `open_run`, and `LedgerMissing`.
+
+    A job that was refused for its invalid rows is refused here as well: `open_run(…, on_invalid="skip")` passes over them.
+    """
     async with AsyncExitStack() as stack:
         _held(stack, ledger)
         yield await _opened(stack, ledger, settings, clock=clock, client=client)
@@ -156,6 +168,10 @@ async def _opened(
     _check_app(store, target, settings)
     processes = store.processes()
     figures = store.figures()
+    stored = stored if stored is not None else _stored_source(processes)
+    if figures.invalid and stored.get("on_invalid", "stop") == "stop":
+        message = f"{how_many_invalid(figures.invalid)}: repair the job, or run it with --on-invalid skip"
+        raise JobFileError(message, total=figures.invalid)
     if settings.max_ops is not None and figures.operations > settings.max_ops:
         raise ConfigError(f"the job has {figures.operations} operations, --max-ops allows {settings.max_ops}")
     by_op = {api.op: (index, api) for index, api in enumerate(APIS)}
@@ -184,7 +200,7 @@ async def _opened(
         plan=plan,
         store=store,
         settings=settings,
-        stored=stored if stored is not None else _stored_source(processes),
+        stored=stored,
         lanes=[(*by_op[op], rates[op], allowed[op]) for op in used],
         not_before=not_before,
         clock=clock,

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from bulkops.chat.catalog import APIS
 from bulkops.cli.progress import Following, make_view
 from bulkops.cli.session import Session
-from bulkops.errors import ConfigError, JobFileError
+from bulkops.errors import ConfigError
 from bulkops.model import Figures, Status, Stop, StopKind
 from bulkops.report.plan import Planned, Target, plan_lines, to_do
 from bulkops.report.status import failure_hints, resume_command, status_lines, summary_lines
@@ -106,7 +106,6 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _carry_out(session: Session, opening: AbstractAsyncContextManager[Run], conduct: Conduct) -> int:
     async with opening as run:
         session.ledger, session.opened = run.plan.ledger, True
-        _check_invalid(run.plan, conduct.target)
         if conduct.reopening is not None:
             reopened = conduct.reopening.counts(Path(run.plan.ledger), run.plan.figures)
             conduct = replace(conduct, target=replace(conduct.target, reopened=reopened))
@@ -125,17 +124,6 @@ async def _carry_out(session: Session, opening: AbstractAsyncContextManager[Run]
         finally:
             await following.stop()
     return conclude(session, summary)
-
-
-def _check_invalid(plan: Planned, target: Target) -> None:
-    """See that a ledger whose job was refused for its invalid rows is not resumed past them."""
-    if plan.figures.invalid and target.on_invalid == "stop":
-        raise JobFileError(
-            f"{plan.figures.invalid:,} rows of the job are invalid; mend them, or run the job with --on-invalid skip",
-            invalid=plan.invalid,
-            total=plan.figures.invalid,
-            names=plan.source_names,
-        )
 
 
 async def _finished(session: Session, run: Run, following: Following) -> Summary:

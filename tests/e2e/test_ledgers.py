@@ -127,11 +127,13 @@ def test_a_repaired_job_file_runs_after_a_refused_one(command: Command, server: 
 
     refused = command.run("run", "job.csv", "--yes", "--json").expect(2)
     listed = results_of(command.run("results", "job.ledger.db", "--status", "invalid").expect(0).stdout)
+    resumed = command.run("resume", "job.ledger.db", "--yes").expect(2)
     command.file("job.csv", good)
     ended = command.run("run", "job.csv", "--yes", "--json").expect(0)
 
     check_summary(refused.json, extra=["errors"])
     assert refused.json["calls"] == 0
+    assert "rows are invalid: repair the job" in resumed.stderr
     assert refused.json["invalid"] == len(listed) > 0
     assert refused.json["errors"][0]["file"] == "job.csv"
     assert refused.json["errors"][0]["line"] == 2

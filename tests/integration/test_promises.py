@@ -385,6 +385,27 @@ async def test_a_sandbox_ledger_stays_in_the_sandbox(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_own_lanes")
+async def test_a_job_refused_for_its_invalid_rows_is_not_resumed_past_them(tmp_path: Path) -> None:
+    """Its ledger is kept for the list of them alone; told to skip them, it is carried out, and resumed."""
+    client = OneClient()
+    job = job_file(tmp_path, "a.csv", 2)
+    Path(job).write_text(Path(job).read_text() + "clear_group_messages, @space,1\n")
+    ledger = tmp_path / "a.ledger.db"
+    with pytest.raises(JobFileError, match="1 row is invalid"):
+        await carried_out(job, SETTINGS, client)
+    for opening in (app.open_resume, app.open_retry):
+        with pytest.raises(JobFileError, match="1 row is invalid: repair the job, or run it with --on-invalid skip"):
+            async with opening(ledger, settings=SETTINGS, client=client.factory):
+                pass
+    assert not client.departures
+
+    async with app.open_run([job], settings=SETTINGS, on_invalid="skip", client=client.factory) as run:
+        await run.finish()
+    async with app.open_resume(ledger, settings=SETTINGS, client=client.factory) as run:
+        assert run.plan.figures.invalid == 1
+
+
+@pytest.mark.usefixtures("_own_lanes")
 async def test_a_ledger_belongs_to_its_app(tmp_path: Path) -> None:
     """From its first result on no other SDKAppID continues it."""
     client = OneClient()

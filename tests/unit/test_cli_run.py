@@ -245,17 +245,6 @@ def test_a_missing_ledger_is_exit_two(app: FakeApp, command: str) -> None:
     assert "there is no ledger none.db" in ended.err
 
 
-def test_a_job_refused_for_its_invalid_rows_is_not_resumed_past_them(app: FakeApp, ledger: str) -> None:
-    """Its ledger is kept for the list of them only."""
-    app.stored = {"sandbox": False}
-    app.figures = figures(pending=5, invalid=2)
-    app.plan_changes = {"invalid": BAD_ROWS.invalid}
-    ended = bulkops("resume", ledger, "--yes")
-    assert ended.code == 2
-    assert app.run.calls == []
-    assert "--on-invalid skip" in ended.err
-
-
 # the dry run
 
 
