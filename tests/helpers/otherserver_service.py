@@ -76,8 +76,10 @@ class Service:
             query = self._admitted(method, path, at)
             fields = read_body(op, body)
             target = target_of(op, fields)
+            if self.enforce and not self._within_limit(op, at):
+                raise Refused(_THROTTLED, "this API is called too often")  # before any order goes to it
             order = self.script.order_for(op, fields, target)
-            code, info, extra = self._outcome(op, fields, target, order, at)
+            code, info, extra = self._outcome(op, fields, target, order)
             if order is not None and order.echo:
                 info += f" {path} {unquote(path)} {query.usersig}"
             effect = code == 0 or bool(order and (order.effect or order.reset == "after"))
@@ -111,12 +113,8 @@ class Service:
             raise Refused(60010, "the identifier is no app admin")
         return query
 
-    def _outcome(
-        self, op: str, fields: dict[str, Any], target: str, order: Order | None, at: float
-    ) -> tuple[int, str, dict[str, object]]:
+    def _outcome(self, op: str, fields: dict[str, Any], target: str, order: Order | None) -> tuple[int, str, dict[str, object]]:
         """ErrorCode, text and further keys of the answer."""
-        if self.enforce and not self._within_limit(op, at):
-            return _THROTTLED, "this API is called too often", {}
         if order is not None and order.code is not None:
             return order.code, order.info, {}
         if order is not None and not order.passes:

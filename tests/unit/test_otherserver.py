@@ -191,6 +191,17 @@ def test_the_limit_is_enforced_over_any_second(service: Service) -> None:
     assert codes == [0, 0, 0, 60007, 0, 60007]
 
 
+def test_what_is_above_the_limit_is_turned_away_whatever_was_ordered(service: Service) -> None:
+    """The record says what was answered, and nothing took effect."""
+    service.set({"enforce": 1, "orders": [{"code": 70500, "effect": True}]})
+
+    codes = [called(service).code for _ in range(2)]
+
+    assert codes == [70500, 60007]
+    assert [call.label for call in service.calls] == ["70500", "60007"]
+    assert sum(service.effects.values()) == 1
+
+
 def test_a_group_is_gone_once_it_was_deleted(service: Service) -> None:
     body = {"From_Account": "a", "GroupName": ["g"]}
     path = "/v4/recentcontact/del_contact_group"
