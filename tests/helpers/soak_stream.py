@@ -131,7 +131,7 @@ class Stream:
     def _marathon(self, plan: JobPlan) -> JobPlan:
         """One job that takes as long as the stream."""
         rate = 40
-        seconds = max(5.0, 0.8 * (self._seconds - self._clock.now))
+        seconds = max(5.0, 0.5 * (self._seconds - self._clock.now))  # the weather takes about as much again
         return JobPlan(plan.number, int(rate * 3 * seconds), 7, 3, rate, 8, "jsonl", shuffle=plan.shuffle)
 
     # -- Weather -----------------------------------------------------------------------------------------------------------
