@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,14 @@ def test_a_missing_ledger_is_exit_two(app: FakeApp, command: str) -> None:
     ended = bulkops(command, "none.db", "--yes")
     assert ended.code == 2
     assert "there is no ledger none.db" in ended.err
+
+
+def test_an_event_loop_that_is_not_installed_is_named(app: FakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    ended = bulkops("run", "job.csv", "--yes", "--loop", "uvloop")
+    assert ended.code == 2
+    assert "pip install 'bulkops[uvloop]'" in ended.err
+    assert app.run.calls == []
 
 
 # the dry run
