@@ -25,10 +25,11 @@ def worst_departures(ledger: Path) -> int:
     return max((worst_window(each) for each in times.values()), default=0)
 
 
-def overfull(name: str, arrived: int, ledgers: Iterable[Path]) -> str:
-    """A note on a second that held too many arrivals: how many departures it held."""
+def overfull(name: str, arrived: int, ledgers: Iterable[Path], late: float) -> str:
+    """A note on a second that held too many arrivals: how many departures it held, and how late the server read its clock."""
     left = max(map(worst_departures, ledgers))
     return (
         f"{name}: {arrived} calls of an API arrived within one second; by the times of departure in the ledgers at most {left} left"
-        " within one. What is between was delayed on its way, or before the server read its clock, by a busy machine."
+        f" within one. The server itself was kept from the processor for up to {late * 1000:.0f} ms; what came meanwhile it took"
+        " for later than it was."
     )

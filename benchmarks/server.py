@@ -43,6 +43,8 @@ FAILED: Final = _answer(50004, "internal server error, please try again")
 THROTTLED: Final = _answer(60007, "REST API calling frequency exceeds the limit")
 GATEWAY: Final = _response(b"<html>502 Bad Gateway</html>", "502 Bad Gateway")
 SECOND: Final = 1.0
+BEAT: Final = 0.005
+"""Seconds between two looks at how late this process itself is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,12 @@ class Lane:
         self.rejected = 0
         self.newest_new = 0  # index of the newest arrival that asked for an operation not asked for before
 
-    def figures(self) -> dict[str, Any]:
-        """The lane's counts, times and rates as JSON values."""
+    def figures(self, late: float = 0.0) -> dict[str, Any]:
+        """The lane's counts, times and rates as JSON values.
+
+        Args:
+            late: Seconds by which the server was late at worst.
+        """
         times = self.arrivals
         calls = len(times)
         return {
@@ -96,6 +102,7 @@ class Lane:
             "rejected": self.rejected,
             "executed": len(self.executed),
             "repeated": self.repeated,
+            "late": late,
         }
 
 
@@ -139,6 +146,7 @@ class Target:
         """Go on under other conditions, and count from zero."""
         self.conditions = conditions
         self.lanes: dict[bytes, Lane] = {}
+        self.late = 0.0  # seconds by which arrivals were stamped late at worst, for want of the processor
         self._random = random.Random(1).random
         self._plain = not (conditions.fail or conditions.drop or conditions.gateway)
 
@@ -186,7 +194,7 @@ class Target:
             self.use(Conditions(**json.loads(body or b"{}")))
             return _response(b"{}")
         if path == b"/stats":
-            stats = {key.decode(): lane.figures() for key, lane in self.lanes.items()}
+            stats = {key.decode(): lane.figures(self.late) for key, lane in self.lanes.items()}
             return _response(json.dumps(stats).encode())
         if path == b"/arrivals":
             return _response(json.dumps({key.decode(): list(lane.arrivals) for key, lane in self.lanes.items()}).encode())
@@ -273,6 +281,12 @@ async def serve(conditions: Conditions, port: int) -> None:
         if not os.read(sys.stdin.fileno(), 4096):
             closed.set()
 
+    def beat(due: float) -> None:
+        now = time.monotonic()
+        target.late = max(target.late, now - due)
+        loop.call_later(BEAT, beat, now + BEAT)
+
+    beat(time.monotonic())
     loop.add_reader(sys.stdin.fileno(), at_input)
     print(json.dumps({"port": listener.getsockname()[1], "loop": type(loop).__module__}), flush=True)
     await closed.wait()

@@ -24,6 +24,7 @@ class LaneFigures:
         rejected: Calls above the enforced limit.
         executed: Distinct operations carried out.
         repeated: Operations carried out again.
+        late: Seconds by which the server was late at worst: times may be that much after the arrival itself.
     """
 
     calls: int
@@ -36,6 +37,7 @@ class LaneFigures:
     rejected: int
     executed: int
     repeated: int
+    late: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ class Seen:
     @property
     def repeated(self) -> int:
         return sum(lane.repeated for lane in self.lanes.values())
+
+    @property
+    def late(self) -> float:
+        """Seconds by which the server was late at worst."""
+        return max((lane.late for lane in self.lanes.values()), default=0.0)
 
     @property
     def slowest(self) -> float:

@@ -133,7 +133,8 @@ def _add(found: Findings, name: str, rounds: Rounds) -> None:
     row("used", lambda each: _used(each) * 100, "{:.1f} %", "≥ 99 %", median([_used(each) for each in ours]) >= SHARE)
     row("worst second", lambda each: each.seen.worst, "{:.0f}", "≤ 200 in every round", worst <= LIMIT)
     if worst > LIMIT:
-        found.notes.append(overfull(name, worst, [each.folder / "run.ledger.db" for each in ours]))
+        late = max(each.seen.late for each in ours if each.seen.worst > LIMIT)
+        found.notes.append(overfull(name, worst, [each.folder / "run.ledger.db" for each in ours], late))
     if any(each.seen.rejected for each in everybody):
         met = median([_rejected(each) for each in ours]) <= REJECTED
         row("rejected", lambda each: _rejected(each) * 100, "{:.2f} %", "≤ 0.1 %", met)
