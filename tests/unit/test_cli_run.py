@@ -251,7 +251,7 @@ def test_an_event_loop_that_is_not_installed_is_named(app: FakeApp, monkeypatch:
     ended = bulkops("run", "job.csv", "--yes", "--loop", "uvloop")
     assert ended.code == 2
     assert "pip install 'bulkops[uvloop]'" in ended.err
-    assert app.run.calls == []
+    assert not app.runs
 
 
 # the dry run
