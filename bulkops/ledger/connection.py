@@ -57,7 +57,7 @@ _SETTINGS: Final = {
     Mode.BUILD: "pragma journal_mode=off; pragma synchronous=off; pragma cache_size=-16000; pragma temp_store=file;"
     " pragma threads=1; pragma trusted_schema=off;",
     # wal_autocheckpoint: the store moves the log itself, and says so in the file before.
-    Mode.WRITE: "pragma synchronous=full; pragma fullfsync=on; pragma checkpoint_fullfsync=on; pragma cache_size=-16000;"
+    Mode.WRITE: "pragma synchronous=full; pragma fullfsync=on; pragma checkpoint_fullfsync=on; pragma cache_size=-8000;"
     " pragma temp_store=file; pragma journal_size_limit=16777216; pragma trusted_schema=off; pragma wal_autocheckpoint=0;",
     Mode.READ: "pragma query_only=on; pragma cache_size=-8000; pragma trusted_schema=off;",
     Mode.FROZEN: "pragma query_only=on; pragma cache_size=-8000; pragma trusted_schema=off;",
