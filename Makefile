@@ -42,7 +42,8 @@ types: $(READY)
 
 unit: $(READY)
 	$(BIN)/coverage erase
-	$(BIN)/pytest -m "not stress" -n 3 --dist loadgroup --cov --cov-report=term
+	$(BIN)/pytest -m "untraced and not stress" -n 2 --dist loadgroup
+	$(BIN)/pytest -m "not untraced and not stress" -n 3 --dist loadgroup --cov --cov-report=term
 
 stress: $(READY)  ## the long tests: minutes each
 	$(BIN)/pytest -m stress -v

@@ -152,7 +152,7 @@ def check_limit(record: Record, *, limit: int = 200, lateness: float = LATENESS)
     assert max(worst.values(), default=0) <= limit, worst
 
 
-def seldom(*values: object) -> pytest.ParameterSet:
+def seldom(*values: object) -> Any:  # what pytest.param gives has no public name
     """Parameters of a test that only `make stress` runs: their like is tested every time, or in a unit test."""
     return pytest.param(*values, marks=pytest.mark.stress)
 

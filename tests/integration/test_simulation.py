@@ -35,6 +35,8 @@ def checked(seed: int, carry_out: Callable[[Story], Outcome] = simulate) -> Outc
     return outcome
 
 
+pytestmark = pytest.mark.untraced
+
 told_by: dict[int, list[str]] = {}
 """What happened in the seeds that were carried out so far."""
 

@@ -20,6 +20,8 @@ from tests.helpers.durable import RECORD
 from tests.helpers.enginekit import assert_idle
 from tests.helpers.simworld import Server, SimClient, draw_weather
 
+pytestmark = pytest.mark.untraced
+
 T = TypeVar("T")
 
 SOON = 12

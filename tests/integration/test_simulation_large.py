@@ -23,6 +23,8 @@ from bulkops.testing import VirtualClock, VirtualTimeLoop, answered, ok, run_vir
 from tests.helpers.durable import RECORD
 from tests.helpers.enginekit import assert_idle
 
+pytestmark = pytest.mark.untraced
+
 LIMIT = 200
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024

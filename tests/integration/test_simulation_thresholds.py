@@ -18,6 +18,8 @@ from tests.helpers.durable import Durable, Scene, durably, every
 from tests.helpers.simulation import Ending, Story, check, simulate
 from tests.helpers.simworld import Weather
 
+pytestmark = pytest.mark.untraced
+
 WELL: Script = lambda _api, _content, _at: ok()  # noqa: E731 - a script in one line
 
 CALM = dict.fromkeys(

@@ -113,3 +113,10 @@ def test_the_signing_library_has_the_method_that_is_called() -> None:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text))
+
+
+@pytest.mark.xdist_group("together")
+def test_tests_of_a_group_stay_together(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist writes the group into the test's id; where pytest ignored that, groups would be scattered in silence."""
+    in_groups = getattr(request.config.option, "loadgroup", False)  # as --dist loadgroup sets it for each of its workers
+    assert request.node.nodeid.endswith("@together" if in_groups else "stay_together")
