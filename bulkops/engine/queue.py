@@ -37,6 +37,7 @@ class Queue:
         self._order = 0
         self._untried = 0  # in memory and without a single attempt
         self._exhausted = False
+        self._short = False  # the ledger had less than it was asked for: nothing more is to be expected
         self.allowance: int | None = None
         """How many more operations may be taken from the ledger; `None` for all of them."""
 
@@ -48,7 +49,7 @@ class Queue:
     @property
     def untried_left(self) -> bool:
         """Whether operations without any attempt may be left, here or in the ledger."""
-        return self._untried > 0 or not self._dry
+        return self._untried > 0 or not (self._dry or self._short)
 
     @property
     def _dry(self) -> bool:
@@ -88,6 +89,7 @@ class Queue:
                 self.allowance -= len(claimed)
             if not claimed:
                 self._exhausted = True
+            self._short = len(claimed) < limit
             self._untried += sum(operation.number == 0 for operation in claimed)
             self._fresh.extend(claimed)
 

@@ -155,6 +155,16 @@ def test_a_rate_over_the_limit_needs_a_flag_of_its_own(command: Command, server:
     assert server.record.worst_second("delete_conversation", lateness=0.005) <= 400
 
 
+@pytest.mark.parametrize("most", [1, seldom(3)])
+def test_the_only_operation_of_a_job_gets_its_attempts_and_no_more(most: int, command: Command, server: OtherServer) -> None:
+    """No other one is left that could tell an outage from an operation that fails by itself: it is charged from the first on."""
+    server.order({"code": 50004})
+    command.file("job.csv", conversations(1).csv())
+    ended = command.run("run", "job.csv", "--max-attempts", str(most), "--yes", "--json").expect(1)
+    assert ended.json["by_status"]["exhausted"] == 1
+    assert ended.json["calls"] == server.count == most
+
+
 def test_exhausted_ones_are_reopened_by_retry(command: Command, server: OtherServer) -> None:
     """Attempts that ran out answered end as exhausted (1); `retry` gives them fresh attempts and completes the job (3, 5)."""
     job = mixed(30)

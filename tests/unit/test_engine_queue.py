@@ -129,6 +129,14 @@ async def test_untried_operations_are_left_until_the_ledger_and_the_queue_have_n
     assert left == [True, True, False, True, False]
 
 
+async def test_the_last_operation_is_known_to_be_the_last() -> None:
+    """Else its first failure would pass for an outage of untried others, and it would be asked once too often."""
+    queue = await filled(1, wanted=1)
+    assert queue.untried_left
+    queue.take_probe()
+    assert not queue.untried_left
+
+
 async def test_operations_that_earlier_processes_tried_are_not_untried() -> None:
     queue = await filled(2, tried=2)
     assert not queue.untried_left
