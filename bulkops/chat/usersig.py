@@ -43,7 +43,7 @@ class UserSigner:
         ConfigError: Nothing can be signed with this key.
     """
 
-    __slots__ = ("_clock", "_identifier", "_key", "_life", "_made_monotonic", "_made_utc", "_sdkappid", "_usersig")
+    __slots__ = ("_clock", "_identifier", "_key", "_life", "_made_monotonic", "_made_utc", "_sdkappid", "_stale", "_usersig")
 
     def __init__(self, sdkappid: int, identifier: str, key: Callable[[], str], clock: Clock, *, life: int = LIFE) -> None:
         self._sdkappid = sdkappid
@@ -57,14 +57,14 @@ class UserSigner:
         """The UserSig to use now, in the library's alphabet (letters, digits, `*`, `-`, `_`)."""
         elapsed = self._clock.monotonic() - self._made_monotonic
         drift = (self._clock.utc() - self._made_utc) / 1e6 - elapsed
-        if elapsed >= self._life / 2 or abs(drift) > self._life / 4:
+        stale = self._stale and elapsed >= RENEWAL_PAUSE
+        if stale or elapsed >= self._life / 2 or abs(drift) > self._life / 4:
             self._make()
         return self._usersig
 
     def renew(self) -> None:
-        """Make a new one, unless the present one is less than a second old: what is stale then is an older one."""
-        if self._clock.monotonic() - self._made_monotonic >= RENEWAL_PAUSE:
-            self._make()
+        """Make a new one, as soon as the present one is a second old: the library signs with whole seconds."""
+        self._stale = True
 
     def _make(self) -> None:
         try:
@@ -76,6 +76,7 @@ class UserSigner:
             kind = type(failure).__name__
         else:
             self._usersig = usersig
+            self._stale = False
             self._made_monotonic = self._clock.monotonic()
             self._made_utc = self._clock.utc()
             return

@@ -192,8 +192,8 @@ MUTATIONS: Final = (
         "a UserSig is never renewed by itself",
         "a UserSig is renewed before it expires, however long the run",
         _USERSIG,
-        "        if elapsed >= self._life / 2 or abs(drift) > self._life / 4:\n",
-        "        if False:\n",
+        "        if stale or elapsed >= self._life / 2 or abs(drift) > self._life / 4:\n",
+        "        if stale:\n",
         "tests/unit/test_chat_usersig.py",
     ),
     mutation(

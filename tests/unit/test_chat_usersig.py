@@ -105,18 +105,33 @@ def test_renew_makes_a_new_one_at_most_once_a_second() -> None:
     """Many stale answers at once are one event."""
     key, clock = CountingKey(), HandClock()
     signer = UserSigner(SDKAPPID, ADMIN, key, clock)
-    signer.renew()
-    assert key.asked == 1  # it is brand new
     clock.pass_time(1)
     for _ in range(300):
         signer.renew()
+        signer.current()
     assert key.asked == 2
     clock.pass_time(0.99)
     signer.renew()
+    signer.current()
     assert key.asked == 2
     clock.pass_time(0.01)
-    signer.renew()
+    signer.current()
     assert key.asked == 3
+
+
+def test_one_that_is_stale_from_the_start_is_renewed_a_second_later() -> None:
+    """The library signs with whole seconds: made at once, the new one could be the old one."""
+    key, clock = CountingKey(), HandClock()
+    signer = UserSigner(SDKAPPID, ADMIN, key, clock)
+    signer.renew()
+    signer.current()
+    assert key.asked == 1
+    clock.pass_time(1)
+    signer.current()
+    assert key.asked == 2
+    clock.pass_time(1)
+    signer.current()
+    assert key.asked == 2
 
 
 def test_the_newer_name_of_the_librarys_method_does_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
