@@ -44,7 +44,7 @@ class Deadlines:
         total: Longest time from departure to the end of the answer, in seconds.
     """
 
-    __slots__ = ("_due", "_monotonic", "_silence", "_stood_still", "_tick", "_timer", "_total", "_watches")
+    __slots__ = ("_due", "_late_before", "_monotonic", "_silence", "_stood_still", "_tick", "_timer", "_total", "_watches")
 
     def __init__(self, monotonic: Callable[[], float], *, silence: float, total: float) -> None:
         self._monotonic = monotonic
@@ -55,6 +55,7 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._stood_still = 0.0
+        self._late_before = False  # on a machine that is always late a call has to end, too
 
     def departed(self, give_up: Callable[[], None]) -> Watch:
         """Watch a call that leaves right now."""
@@ -88,10 +89,12 @@ class Deadlines:
 
     def _look(self) -> None:
         late = self._monotonic() - self._due
-        if late > LATE:
+        stood_still = late > LATE
+        if stood_still:
             self._stood_still += late  # everybody's deadline moves; the next look sees what has been read by then
-        else:
+        if not stood_still or self._late_before:
             self._expire()
+        self._late_before = stood_still
         if self._watches:
             self._arm()
         else:

@@ -165,9 +165,15 @@ def _decode_strictly(body: bytes) -> object:
 
 
 def _text(info: object, hide: Callable[[str], str]) -> str:
-    """ErrorInfo as text without secrets, cut to what is kept. Secrets go first: the cut could halve one."""
-    text = info if isinstance(info, str) else json.dumps(info, ensure_ascii=False)
-    text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate could be neither stored nor shown
+    """ErrorInfo as text without secrets, cut to what is kept. Secrets go before that: the cut could halve one.
+
+    They are looked for in twice as much, which hides a halved one as well: in all of 64 KiB that would take milliseconds.
+    """
+    try:
+        text = info if isinstance(info, str) else json.dumps(info, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deeply)"
+    text = text[: 2 * MAX_INFO].encode("utf-8", "replace").decode("utf-8")  # a lone surrogate could be neither stored nor shown
     return hide(text)[:MAX_INFO]
 
 

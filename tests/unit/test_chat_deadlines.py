@@ -113,6 +113,16 @@ async def test_a_loop_that_is_always_late_still_ends_calls(calls: Calls) -> None
     assert calls.given_up == ["a"]
 
 
+async def test_a_loop_that_is_late_at_every_look_still_ends_calls(calls: Calls) -> None:
+    """A process that is stopped and let go again, over and over: only what it ran counts, but that does."""
+    calls.depart("a")
+    for _ in range(19):
+        calls.go_on(0.8, at_once=True)
+    assert not calls.given_up
+    calls.go_on(0.8, at_once=True)
+    assert calls.given_up == ["a"]
+
+
 async def test_closing_gives_nobody_up(calls: Calls) -> None:
     """Whoever closes has drained."""
     calls.depart("a")

@@ -205,6 +205,28 @@ def test_error_info_is_cut_only_after_secrets_are_gone() -> None:
     assert reply.info == "x" * 4090 + "-" + "y" * 5
 
 
+def test_of_a_long_text_only_what_may_be_kept_is_searched_for_secrets() -> None:
+    """A server that writes 60 KB into every answer must not hold up the event loop."""
+    searched: list[int] = []
+
+    def hide(text: str) -> str:
+        searched.append(len(text))
+        return text
+
+    reply = answered(200, json.dumps({"ErrorCode": 1, "ErrorInfo": "x" * 60_000}).encode(), hide=hide)
+    assert len(reply.info) == 4096
+    assert searched == [8192]
+
+
+def test_however_deep_a_text_is_nested_the_code_decides() -> None:
+    """What can be decoded can't always be written again."""
+    for depth in range(1, 1100):
+        body = b'{"ErrorCode":50002,"ErrorInfo":' + b"[" * depth + b"]" * depth + b"}"
+        reply = read(body)
+        assert reply.code in {50002, None}
+        assert reply.outcome is (Outcome.ANSWERED if reply.code else Outcome.UNANSWERED)
+
+
 def test_a_success_asks_nobody_to_hide_anything() -> None:
     """The usual answer has no text, and pays for none."""
 
