@@ -11,6 +11,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -38,6 +39,7 @@ class LaneLock(FileLock):
     def __init__(self, path: Path, subject: str = "") -> None:
         super().__init__(path, subject)
         self._alone = False
+        self._before = 0  # when calls of others left, or may have left, before this run
 
     def acquire_lane(self, what: str = "", *, shared: bool = False) -> LaneHistory:
         """Take the lane.
@@ -64,17 +66,20 @@ class LaneLock(FileLock):
         new = not os.fstat(self._handle).st_size
         self._write(Holder.ourselves(what))
         if found is None or not found.released or shared:
+            self._before = 0 if new else time.time_ns() // 1000
             return LaneHistory(clean=new and not shared, last_departure=0)
+        self._before = found.last_departure
         return LaneHistory(clean=True, last_departure=found.last_departure)
 
     def release_lane(self, last_departure: int = 0) -> None:
         """Give the lane back.
 
         Args:
-            last_departure: When this run's last call on it left, microseconds since 1970, UTC; 0 for none.
+            last_departure: When this run's last call on it left, microseconds since 1970, UTC; 0 for none: then what was
+                known of the runs before still holds.
         """
         if self._alone:
-            self._write(Holder(released=True, last_departure=last_departure))
+            self._write(Holder(released=True, last_departure=last_departure or self._before))
         handle, self._handle = self._handle, None
         if handle is not None:
             os.close(handle)

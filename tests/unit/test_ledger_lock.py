@@ -241,8 +241,23 @@ def test_a_lane_says_when_its_last_call_left(tmp_path: Path) -> None:
     first.release_lane(1234)
     second = lane_lock(1, "a.example", "x", tmp_path)
     assert second.acquire_lane("run") == LaneHistory(clean=True, last_departure=1234)
-    second.release_lane()
-    assert lane_lock(1, "a.example", "x", tmp_path).acquire_lane() == LaneHistory(clean=True, last_departure=0)
+    second.release_lane()  # it made no call: what the first one did still holds
+    assert lane_lock(1, "a.example", "x", tmp_path).acquire_lane() == LaneHistory(clean=True, last_departure=1234)
+
+
+def test_a_run_without_a_call_does_not_hide_that_one_before_it_was_killed(tmp_path: Path) -> None:
+    """Else the next one would not wait for the end of the window in which the killed one may have made calls."""
+    killed = lane_lock(1, "a.example", "x", tmp_path)
+    killed.acquire_lane("run")
+    os.close(killed._handle or 0)  # what the kernel does for a process that dies
+    killed._handle = None
+    began = time.time_ns() // 1000
+    declined = lane_lock(1, "a.example", "x", tmp_path)
+    assert not declined.acquire_lane("run").clean
+    declined.release_lane()
+    after = lane_lock(1, "a.example", "x", tmp_path).acquire_lane("run")
+    assert after.clean
+    assert after.last_departure >= began
 
 
 @pytest.mark.usefixtures("impatient")
