@@ -6,6 +6,7 @@ Reads no environment and no file. What is stored in a ledger to resume from is `
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Final
@@ -26,6 +27,12 @@ REGIONS: Final[Mapping[str, str]] = {
     "jakarta": "https://adminapiidn.im.qcloud.com",
 }
 """Where an app's region answers. Source: the vendor's pages for the three APIs, 2020 to 2026."""
+
+LARGEST: Final = 2**63 - 1
+"""The largest whole number that a ledger can hold."""
+
+_OWN_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+_HOST: Final = re.compile(r"[\w:%-][\w.:%-]*")
 
 
 class Secret:
@@ -135,7 +142,7 @@ class Settings:
     profile: str = ""
 
     def __post_init__(self) -> None:
-        if self.sdkappid < 1:
+        if not 1 <= self.sdkappid <= LARGEST:
             raise ConfigError("the SDKAppID is a positive whole number; see the console")
         if not self.identifier:
             raise ConfigError("the identifier (an administrator account of the app) is missing")
@@ -169,24 +176,37 @@ class Settings:
 
 
 def check_endpoint(endpoint: str) -> None:
-    """See that an endpoint is usable.
+    """See that an endpoint is usable. What is refused is not quoted beyond scheme and host: the rest may hold a credential.
 
     Raises:
         ConfigError: It is no URL of a host, or plain http to anything but a loopback address.
     """
-    parts = urlsplit(endpoint)
     try:
-        port_ok = parts.port is None or parts.port > 0
+        parts = urlsplit(endpoint)
+        usable = parts.scheme in _OWN_PORTS and parts.port != 0
     except ValueError:
-        port_ok = False
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_ok:
-        raise ConfigError(f"the endpoint {endpoint!r} is no URL such as https://console.tim.qq.com; or give --region")
-    if parts.username or parts.password or parts.query or parts.fragment or parts.path not in {"", "/"}:
+        usable = False
+    if not usable or not parts.hostname or not _HOST.fullmatch(parts.hostname):
+        raise ConfigError("the endpoint is no URL such as https://console.tim.qq.com; or give --region")
+    if "@" in parts.netloc or parts.query or parts.fragment or parts.path not in {"", "/"}:
         raise ConfigError(
             f"the endpoint {parts.scheme}://{parts.hostname}… is more than scheme, host and port: give only those"
         )
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ConfigError(f"plain http to {parts.hostname} would show the UserSig to the network: use https")
+
+
+def canonical_endpoint(endpoint: str) -> str:
+    """An endpoint as everybody spells it: in lower case, without the scheme's own port, a dot or a slash at its end.
+
+    Raises:
+        ConfigError: As in `check_endpoint`.
+    """
+    check_endpoint(endpoint)
+    parts = urlsplit(endpoint)
+    host = str(parts.hostname).rstrip(".")
+    port = "" if parts.port in {None, _OWN_PORTS[parts.scheme]} else f":{parts.port}"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
 def is_loopback(host: str) -> bool:

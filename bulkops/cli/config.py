@@ -16,7 +16,7 @@ from bulkops.cli import credentials, profiles, values
 from bulkops.cli.options import SETTINGS, Option
 from bulkops.errors import ConfigError
 from bulkops.report.escape import escape
-from bulkops.settings import REGIONS, MaxFailures, Secret, Settings, check_endpoint, check_rates
+from bulkops.settings import REGIONS, MaxFailures, Secret, Settings, canonical_endpoint, check_rates
 
 Layer = Mapping[str, Any]
 
@@ -31,6 +31,9 @@ _SANDBOX_BRINGS: Final = {
 }
 _NOT_FROM_A_LEDGER: Final = ("secret_key", "canary")
 """`canary`: a resume goes on without it, unless a flag asks for it anew."""
+
+_QUOTED_IF_A_NUMBER: Final = ("sdkappid",)
+"""Anything else that is given there may be the secret key, from the same page of the console."""
 
 _NOT_FOR_A_RESUME: Final = ("canary", "sandbox")
 """What neither a variable nor a profile can say about a run that exists. A ledger of the sandbox stays one."""
@@ -116,7 +119,7 @@ def read_flags(options: Sequence[Option], given: Mapping[str, object]) -> dict[s
         if raw is None or raw is False:
             continue
         layer[option.fills] = _parse(option, raw, option.flag)
-    return _with_endpoint(layer, "--region and --endpoint")
+    return _with_endpoint(layer, "--region", "--endpoint")
 
 
 def read_environment(sources: Sources) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def read_environment(sources: Sources) -> dict[str, Any]:
         name = variable.removeprefix(_PREFIX)
         if variable.startswith(_PREFIX) and name not in known and (near := values.suggestion(name, known)):
             sources.warn(f"warning: there is no variable {escape(variable)}; did you mean {_PREFIX}{near}?")
-    return _with_endpoint(layer, "BULKOPS_REGION and BULKOPS_ENDPOINT")
+    return _with_endpoint(layer, "BULKOPS_REGION", "BULKOPS_ENDPOINT")
 
 
 def read_profile(name: str, sources: Sources) -> tuple[dict[str, Any], str | None]:
@@ -154,7 +157,7 @@ def read_profile(name: str, sources: Sources) -> tuple[dict[str, Any], str | Non
                 raise ConfigError(f"{label}: {'a value' if option.metavar else 'true or false'} is expected")
             raw = entry if isinstance(entry, bool) else _toml_many(entry, label) if option.many else _toml_text(entry, label)
             layer[option.fills] = _parse(option, raw, label)
-    return _with_endpoint(layer, f"region and endpoint {where}"), key_file
+    return _with_endpoint(layer, "region", f"endpoint {where}"), key_file
 
 
 def read_ledger(stored: Mapping[str, object]) -> dict[str, Any]:
@@ -242,20 +245,27 @@ def build_settings(resolved: Resolved, sources: Sources, *, sandbox: SandboxApp 
             f"credentials are missing: set {' and '.join(missing)};"
             " for a first try without an account: bulkops run JOB --sandbox"
         )
-    chosen["ca_file"] = _readable(str(chosen.get("ca_file", "")))
+    chosen["ca_file"] = _certificates(str(chosen.get("ca_file", "")), resolved.endpoint)
     return Settings(**chosen, secret_key=key)
 
 
-def _readable(path: str) -> str:
-    """The path of a file that can be read, with `~` resolved; nothing for nothing."""
+def _certificates(path: str, endpoint: str) -> str:
+    """The path of a file that the client of this endpoint can use, with `~` resolved; nothing for nothing."""
     if not path:
         return ""
+    import ssl
+
+    whole = values.home_resolved(path)
     try:
-        whole = Path(path).expanduser()
         with whole.open("rb"):
-            return str(whole)
+            pass
+        if endpoint.startswith("https:"):  # the only ones that the client reads certificates for
+            ssl.create_default_context(cafile=str(whole))
+    except ssl.SSLError:
+        raise ConfigError(f"--ca-file: {escape(path)} is no PEM file of certificates") from None
     except OSError as error:
         raise ConfigError(f"--ca-file: can't read {escape(path)}: {error.strerror}") from None
+    return str(whole)
 
 
 def _check_sandbox(flags: Layer, merged: Layer) -> None:
@@ -268,14 +278,22 @@ def _check_sandbox(flags: Layer, merged: Layer) -> None:
         raise ConfigError(f"the sandbox brings its own app and address: leave out {' and '.join(brought)}")
 
 
-def _with_endpoint(layer: dict[str, Any], both: str) -> dict[str, Any]:
-    """The layer with region and endpoint as one choice: whichever is given, a layer has both or none."""
+def _with_endpoint(layer: dict[str, Any], region: str, endpoint: str) -> dict[str, Any]:
+    """The layer with region and endpoint as one choice: whichever is given, a layer has both or none.
+
+    Args:
+        layer: May have either.
+        region: What the region is called there.
+        endpoint: What the endpoint is called there.
+    """
     if "endpoint" in layer:
-        layer["endpoint"] = layer["endpoint"].rstrip("/")
-        check_endpoint(layer["endpoint"])
+        try:
+            layer["endpoint"] = canonical_endpoint(layer["endpoint"])
+        except ConfigError as error:
+            raise ConfigError(f"{endpoint}: {error}") from None
         named = next((name for name, url in REGIONS.items() if url == layer["endpoint"]), "")
         if layer.get("region", named) != named:
-            raise ConfigError(f"{both} name different hosts: give one of them")
+            raise ConfigError(f"{region} and {endpoint} name different hosts: give one of them")
         layer["region"] = named
     elif "region" in layer:
         layer["endpoint"] = REGIONS[layer["region"]]
@@ -288,15 +306,17 @@ def _parse(option: Option, raw: object, label: str) -> Any:
     if option.many and isinstance(raw, list):
         parsed = [_fit(option.parse, text, label) for text in raw]
         return dict(parsed) if option.fills == "rates" else parsed
-    return _fit(option.parse, str(raw), label)
+    quoted = option.name not in _QUOTED_IF_A_NUMBER or str(raw).removeprefix("-").isdigit()
+    return _fit(option.parse, str(raw), label, quoted=quoted)
 
 
-def _fit(parse: Callable[[str], object], text: str, label: str) -> Any:
+def _fit(parse: Callable[[str], object], text: str, label: str, *, quoted: bool = True) -> Any:
     try:
         return parse(text)
     except values.Unfit as unfit:
+        got = f", not {escape(text)!r}" if quoted else "; what was given is not shown, as it may be a secret"
         near = f"; did you mean {unfit.near}?" if unfit.near else ""
-        raise ConfigError(f"{label} takes {unfit.takes}, not {escape(text)!r}{near}") from None
+        raise ConfigError(f"{label} takes {unfit.takes}{got}{near}") from None
 
 
 def _toml_text(entry: object, label: str) -> str:

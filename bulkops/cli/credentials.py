@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
+from bulkops.cli.values import home_resolved
 from bulkops.errors import ConfigError
 from bulkops.report.escape import escape
 from bulkops.settings import Secret
@@ -40,9 +40,10 @@ def secret_key(environ: Mapping[str, str], profile_file: str | None, warn: Calla
 def _read(path: str, warn: Callable[[str], None]) -> str:
     """A key file's content without the newline at its end."""
     shown = escape(path)
+    whole = home_resolved(path)
     try:
-        with Path(path).expanduser().open("rb") as file:
-            mode = Path(path).expanduser().stat().st_mode
+        with whole.open("rb") as file:
+            mode = whole.stat().st_mode
             raw = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"can't read the key file {shown}: {error.strerror}") from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bulkops.cli.files import append_private
 from bulkops.cli.output import Output
+from bulkops.cli.values import home_resolved
 from bulkops.report.escape import escape
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def start_logging(output: Output, level: str, file: str | None, redact: Redactio
     Raises:
         ConfigError: The file can't be written.
     """
-    private = append_private(Path(file).expanduser()) if file else None
+    private = append_private(home_resolved(file)) if file else None
     handler = _ScreenHandler(output) if private is None else logging.StreamHandler(private)
     handler.setFormatter(_Formatter(redact))
     logging.raiseExceptions = False  # a log that can't be written must not write tracebacks over the screen
@@ -89,8 +90,9 @@ def start_logging(output: Output, level: str, file: str | None, redact: Redactio
 
 
 def stop_logging(handler: logging.Handler) -> None:
-    """Undo `start_logging`."""
+    """Undo `start_logging`. A log that can't be written to its end (a full disk) changes nothing about how a command ends."""
     logging.getLogger().removeHandler(handler)
     handler.close()
     if isinstance(handler, logging.StreamHandler):
-        handler.stream.close()
+        with contextlib.suppress(OSError):
+            handler.stream.close()

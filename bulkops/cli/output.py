@@ -1,13 +1,15 @@
 """The two channels: the answer on standard output, everything else on standard error.
 
 What is said to people never breaks a run: once standard error is gone, it is silently given up. A reader of standard output
-that has gone away is no error either. Every line for people is escaped here, whoever made it.
+that has gone away is no error either. Every line for people is escaped here, whoever made it; a character that a stream's
+encoding lacks is written as an escape too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,8 +28,8 @@ class Output:
     """
 
     def __init__(self, stdout: TextIO | None, stderr: TextIO | None) -> None:
-        self.stdout = stdout
-        self.stderr = stderr
+        self.stdout = _lenient(stdout)
+        self.stderr = _lenient(stderr)
         self.above: Callable[[str], None] | None = None
         """While a live picture is on the screen: prints a line above it."""
 
@@ -98,3 +100,11 @@ class Output:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stdout.fileno())  # type: ignore[union-attr]  # AttributeError is suppressed
             os.close(null)
+
+
+def _lenient(stream: TextIO | None) -> TextIO | None:
+    """The stream, told to write escapes for what its encoding lacks. The stream itself: help and live pictures go around `Output`."""
+    if isinstance(stream, io.TextIOWrapper):
+        with contextlib.suppress(OSError, ValueError):  # a flush comes with it: whatever is wrong shows at the first write
+            stream.reconfigure(errors="backslashreplace")
+    return stream

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bulkops.cli.values import suggestion
+from bulkops.cli.values import home_resolved, suggestion
 from bulkops.errors import ConfigError
 from bulkops.report.escape import escape
 
@@ -14,9 +14,9 @@ FILE_NAME: Final = "bulkops.toml"
 _PATHS: Final = ("ca_file", "secret_key_file", "log_file")
 
 
-def profile_places(home: Path, here: Path) -> tuple[Path, ...]:
-    """Where profiles are looked for, the first match first."""
-    return (here / FILE_NAME, home / ".config" / "bulkops" / FILE_NAME)
+def profile_places(home: Path | None, here: Path) -> tuple[Path, ...]:
+    """Where profiles are looked for, the first match first; a user may have no home."""
+    return (here / FILE_NAME, *([home / ".config" / "bulkops" / FILE_NAME] if home else []))
 
 
 def read_profile(name: str, places: Collection[Path], known: Collection[str]) -> tuple[Mapping[str, Any], Path]:
@@ -76,4 +76,4 @@ def _checked(name: str, profile: object, place: Path, known: Collection[str]) ->
 
 
 def _resolved(value: object, place: Path) -> object:
-    return str(place.parent / Path(value).expanduser()) if isinstance(value, str) and value else value
+    return str(place.parent / home_resolved(value)) if isinstance(value, str) and value else value

@@ -130,7 +130,7 @@ def pick_mode(mode: str, output: Output, term: str) -> str:
 
 def make_view(mode: str, output: Output, *, sandbox: bool) -> View:
     """The view for a mode of `pick_mode`."""
-    if mode == "live":
+    if mode == "live" and output.stderr is not None:  # without one, rich would draw on standard output
         return Live(output, sandbox=sandbox)
     return Plain(output) if mode == "plain" else Silent()
 

@@ -55,14 +55,13 @@ class Session:
         self.output = Output(streams.stdout, streams.stderr)
         self.redact = Redaction()
         self.signals = Signals(self.say_last_words, exit_code=EXIT_STOPPED)
-        home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
-        self.sources = Sources(environ, profiles.profile_places(home, Path()), self.output.say)
+        self.sources = Sources(environ, profiles.profile_places(_home(environ), Path()), self.output.say)
         self.json = False
         self.command = ""
         self.ledger = ""
         """Path of the ledger that the command works on, once it is known."""
         self.opened = False
-        """The ledger holds the frozen job: a resume continues it."""
+        """The ledger holds the job and the settings of this command: a resume continues it."""
         self._handler: logging.Handler | None = None
 
     @property
@@ -141,8 +140,9 @@ class Session:
             self.output.answer_json({**summary.as_json(), "errors": list(errors)})
 
     def continuation(self) -> str:
-        """The exact command that continues what was interrupted."""
-        if self.opened:
+        """The exact command that continues what was interrupted: the same one where nothing had begun, with all its flags."""
+        gone = "-" in self.argv and os.path.lexists(self.ledger)  # what standard input held is in the ledger alone
+        if self.opened or gone:
             return resume_command(self.ledger)
         return " ".join(["bulkops", *map(shell_word, self.argv)])
 
@@ -208,6 +208,16 @@ class Session:
             cursor = "\x1b[?25h\n" if self.output.above is not None else ""  # a live picture hides it
             text = f"{cursor}bulkops {self.command}: interrupted\n{self.continuation()}\n"
             os.write(self.output.stderr.fileno(), text.encode("utf-8", "backslashreplace"))  # type: ignore[union-attr]  # suppressed
+
+
+def _home(environ: Mapping[str, str]) -> Path | None:
+    """The user's folder; `None` for a user whom the system doesn't know."""
+    if named := environ.get("HOME"):
+        return Path(named)
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def json_error(message: str, file: str = "", line: int = 0, column: str = "") -> dict[str, object]:

@@ -1,11 +1,19 @@
-"""Texts of flags, variables and profile entries as values. Each function says what it takes when it is given something else. Pure."""
+"""Texts of flags, variables and profile entries as values. Each function says what it takes when it is given something else.
+
+Pure, but for `home_resolved`, which asks the system where people live.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final
+
+from bulkops.errors import ConfigError
+from bulkops.report.escape import escape
+from bulkops.settings import LARGEST
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)", re.ASCII)
 _SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -61,8 +69,8 @@ def positive_or_none(value: str) -> int | None:
         return None
     try:
         return positive(value)
-    except Unfit:
-        raise Unfit("a whole number, at least 1, or none") from None
+    except Unfit as unfit:
+        raise Unfit(f"{unfit.takes}, or none") from None
 
 
 def seconds(value: str) -> float:
@@ -132,10 +140,30 @@ def switch(value: str) -> bool:
     raise Unfit("1 or 0")
 
 
+def home_resolved(path: str) -> Path:
+    """A path with `~` or `~NAME` at its begin resolved.
+
+    Raises:
+        ConfigError: There is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"can't resolve {escape(path)}: there is no such home folder") from None
+
+
 def suggestion(word: str, known: Collection[str]) -> str:
     """The nearest known word, empty where none is near."""
     return next(iter(get_close_matches(word, known, n=1)), "")
 
 
 def _digits(value: str) -> bool:
-    return value.isascii() and value.isdigit() and len(value) < 20
+    """Whether a text is a whole number.
+
+    Raises:
+        Unfit: It is one that no ledger can hold.
+    """
+    digits = value.isascii() and value.isdigit()
+    if digits and (len(value) > len(str(LARGEST)) or int(value) > LARGEST):
+        raise Unfit(f"a whole number, at most {LARGEST}")
+    return digits

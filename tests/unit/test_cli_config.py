@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from bulkops.cli import values
 from bulkops.cli.config import Resolved, SandboxApp, Sources, build_settings, read_flags, resolve
@@ -305,7 +306,7 @@ def test_a_misspelt_variable_is_pointed_out(corner: Corner) -> None:
 
 
 def test_certificates_may_lie_at_home(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
-    (corner.here / "ca.pem").touch()
+    trustme.CA().cert_pem.write_to_path(corner.here / "ca.pem")
     monkeypatch.setenv("HOME", str(corner.here))
     assert corner.settings({"ca_file": "~/ca.pem"}).ca_file == str(corner.here / "ca.pem")
 
