@@ -91,6 +91,7 @@ class MemoryStore:
         self._tally = fresh([(job.ops.index(op), count) for op, count in job.by_op.items()])
         self._departures: dict[int, dict[int, Departures]] = {}  # by process and API
         self._processes: list[ProcessRecord] = []
+        self._intended: dict[str, object] = {}
         self._process_files: list[Sequence[SourceFile]] = []
         self.restart()
 
@@ -148,6 +149,12 @@ class MemoryStore:
 
     def confirm(self, at: int) -> None:
         self._job = replace(self._job, confirmed_at=at)
+
+    def intend(self, settings: Mapping[str, object]) -> None:
+        self._intended = dict(settings)
+
+    def settings(self) -> dict[str, object]:
+        return dict(self._processes[-1].settings) if self._processes else dict(self._intended)
 
     def app(self) -> int | None:
         return self._job.sdkappid

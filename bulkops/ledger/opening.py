@@ -14,7 +14,7 @@ from bulkops.ledger.mending import before_emptying, check_copy, is_unsealed, men
 from bulkops.ledger.wal import Survey, survey
 
 APPLICATION_ID: Final = 0x626F7073  # "bops"
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 VERIFIED_WHOLE: Final = 64 << 20
 """Bytes up to which a ledger is read whole before it is written to; larger ones are checked page by page as they are read."""

@@ -127,6 +127,18 @@ class SqliteStore:
         self._change(_SQL["confirm"], (at,))
         self._job = _job(self._reader)
 
+    def intend(self, settings: Mapping[str, object]) -> None:
+        """Note what a run is to be carried out with, before its first process starts and brings its own."""
+        self._change(_SQL["intend"], (encoded(dict(settings)),))
+
+    def settings(self) -> dict[str, object]:
+        """What the newest process was told; where there was none, what the run is to be carried out with."""
+        processes = self.processes()
+        if processes:
+            return dict(processes[-1].settings)
+        found: dict[str, object] = msgspec.json.decode(self._reader.read(lambda db: db.value(_SQL["intended"])))
+        return found
+
     def app(self) -> int | None:
         """The SDKAppID that the ledger is bound to: that of the process in which an operation first ended."""
         found: int | None = self._reader.read(lambda db: db.value(_SQL["app"]))

@@ -134,7 +134,7 @@ def test_f19_what_is_no_whole_ledger_is_refused_each_in_its_own_words(bench: Ben
         "0 bytes": lambda path: path.write_bytes(b""),
         "no SQLite file": lambda path: path.write_text("op,From_Account\n" * 1000),
         "another program": foreign,
-        "ledger format 2": lambda path: changed(path, lambda content: content.__setitem__(slice(60, 64), b"\0\0\0\2")),
+        "ledger format 99": lambda path: changed(path, lambda content: content.__setitem__(slice(60, 64), b"\0\0\0\x63")),
         "in the middle of a page": lambda path: changed(path, lambda content: content.__delitem__(slice(size - 100, None))),
         "structure": lambda path: changed(path, lambda content: content.__delitem__(slice(8192, None))),
         "checksum": lambda path: changed(path, flip(size - 2000, 3)),

@@ -99,6 +99,16 @@ def test_a_confirmation_is_kept(harness: Harness) -> None:
     assert store.job().confirmed_at == START
 
 
+def test_settings_are_those_of_the_newest_process_or_what_was_intended_before_any(harness: Harness) -> None:
+    """Who resumes after a "no" gets the settings that were asked about."""
+    assert harness.store.settings() == {}
+    harness.store.intend({"region": "singapore", "rates": {"*": 5}})
+    store = harness.restart()
+    assert store.settings() == {"region": "singapore", "rates": {"*": 5}}
+    store.start_process(replace(a_process(), settings={"region": "seoul"}))
+    assert store.settings() == {"region": "seoul"}
+
+
 # -- Claims ------------------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ import pytest
 from bulkops.errors import LedgerError, LedgerMissing
 from bulkops.ledger import SqliteStore
 from bulkops.ledger.connection import Database, Mode, seal_pages
-from bulkops.ledger.opening import APPLICATION_ID
+from bulkops.ledger.opening import APPLICATION_ID, FORMAT
 from tests.helpers.ledger import (
     BUSY,
     CLEAR,
@@ -105,11 +105,11 @@ def test_a_foreign_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(("version", "age"), [(0, "older"), (2, "newer")])
+@pytest.mark.parametrize(("version", "age"), [(FORMAT - 1, "older"), (FORMAT + 1, "newer")])
 def test_another_format_is_refused(ledger: Path, version: int, age: str) -> None:
     """Which version carries it on is said."""
     changed(ledger, f"PRAGMA user_version={version}")
-    assert f"ledger format {version}, this bulkops knows 1: carry it on with the {age} version" in refusal(ledger)
+    assert f"ledger format {version}, this bulkops knows {FORMAT}: carry it on with the {age} version" in refusal(ledger)
 
 
 def changed(path: Path, sql: str) -> None:

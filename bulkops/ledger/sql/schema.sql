@@ -1,4 +1,4 @@
--- A ledger, format 1. Times are microseconds since 1970, UTC; NULL where there is none. docs/decisions/0002-ledger-schema.md
+-- A ledger, format 2. Times are microseconds since 1970, UTC; NULL where there is none. docs/decisions/0002-ledger-schema.md
 -- says why it looks like this.
 
 -- name: tables
@@ -11,6 +11,7 @@ CREATE TABLE job (                -- one row
   invalid      INTEGER NOT NULL,
   operations   INTEGER NOT NULL,
   sandbox      INTEGER NOT NULL CHECK (sandbox IN (0, 1)),
+  settings     TEXT    NOT NULL DEFAULT '{}',  -- JSON, as a process has them: of a run that was planned, and has none yet
   confirmed_at INTEGER,           -- when the user said yes to the plan
   sdkappid     INTEGER,           -- the app, once an operation has ended: from then on it can't change
   dirty        INTEGER NOT NULL DEFAULT 0,  -- 0: closed in order, 1: the log holds more, 2: written to; see mending.py

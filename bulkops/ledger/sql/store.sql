@@ -28,6 +28,12 @@ SELECT api, status, count(*) FROM operation GROUP BY api, status
 -- name: confirm
 UPDATE job SET confirmed_at = ?
 
+-- name: intend
+UPDATE job SET settings = ?
+
+-- name: intended
+SELECT settings FROM job
+
 -- name: app
 SELECT sdkappid FROM job
 
