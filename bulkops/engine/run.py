@@ -161,6 +161,13 @@ class Engine:
         return min(self.stops, key=lambda stop: _PRIORITY.index(stop.kind), default=None)
 
     @property
+    def has_more(self) -> bool:
+        """Whether operations are left that a lane could still carry out: neither the run nor their lane was stopped."""
+        figures = self._ledger.figures.apis
+        open_lanes = (lane for lane in self.lanes if not lane.halted)
+        return not self._stopped.is_set() and any(_unfinished(figures.get(lane.api.op, ApiFigures())) for lane in open_lanes)
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the engine was made."""
         return self._clock.monotonic() - self._started_at
@@ -197,7 +204,7 @@ class Engine:
                 lane.tick(late)
             self._check_connection()
             limit = self._policy.max_duration
-            if limit is not None and self.elapsed >= limit and not self.stops:
+            if limit is not None and self.elapsed >= limit and not self._stopped.is_set():
                 self.stop(Stop(StopKind.MAX_DURATION, f"--max-duration of {limit:.0f} s is over"))
 
     # -- What lanes report ---------------------------------------------------------------------------------------------
@@ -261,7 +268,7 @@ class Engine:
     def _check_connection(self) -> None:
         """Stop where no connection at all could be made since the start."""
         limit = self._policy.connect_limit
-        if self._unreachable and not self._connected and self.elapsed >= limit and not self.stops:
+        if self._unreachable and not self._connected and self.elapsed >= limit and not self._stopped.is_set():
             text = f"no connection to {self._host} for {limit:.0f} s: {self._unreachable}"
             self.stop(Stop(StopKind.FATAL, f"{text}; check --endpoint or --region and the network"))
 
@@ -277,7 +284,7 @@ class Engine:
             return
         self._failed += 1
         most = self._policy.max_failures
-        if self.stops:
+        if self._stopped.is_set():
             return
         if most is not None:
             if self._failed >= max(1, most):
@@ -305,5 +312,9 @@ class Engine:
 
 def lanes_of(figures: Mapping[str, ApiFigures], apis: Mapping[str, tuple[int, Api]]) -> list[tuple[int, Api]]:
     """The (index, API) of every lane that has something pending."""
-    unfinished = (Status.PENDING, Status.SENDING)
-    return [apis[op] for op, each in figures.items() if any(each.by_status.get(status, 0) for status in unfinished)]
+    return [apis[op] for op, each in figures.items() if _unfinished(each)]
+
+
+def _unfinished(figures: ApiFigures) -> int:
+    """Operations that have not ended."""
+    return sum(count for status, count in figures.by_status.items() if not status.ended)

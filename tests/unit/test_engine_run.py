@@ -41,6 +41,11 @@ def stopping(at: float, *, now_at: float | None = None, stop: Stop = SIGNAL) -> 
     return during
 
 
+def to_one_api(index: int, reply: Reply) -> Script:
+    """A server that answers one API so, and the others well."""
+    return lambda api, _content, _at: reply if api is APIS[index] else ok()
+
+
 # -- To the end ------------------------------------------------------------------------------------------------------------
 
 
@@ -101,6 +106,18 @@ def test_the_time_a_question_takes_is_no_outage() -> None:
 
     trial = carry_out(300, script, acts=(1, None), during=lambda stage: loops.append(stage.loop))
     assert trial.engine.stops == []
+
+
+@pytest.mark.parametrize(("counts", "more"), [({0: 300, 1: 300}, True), ({0: 300, 1: 5}, False), ({0: 300}, False)])
+def test_after_a_canary_there_is_more_where_a_lane_that_was_not_stopped_has_some(counts: dict[int, int], more: bool) -> None:
+    """One API's own stop is no answer to whether the others may go on."""
+    trial = carry_out(counts, to_one_api(0, answered(51013)), acts=(5,))
+    assert trial.stopped_by.kind is StopKind.FATAL
+    assert trial.engine.has_more is more
+
+
+def test_after_a_stop_of_the_run_there_is_no_more() -> None:
+    assert not carry_out(300, always(ok()), during=stopping(1.0)).engine.has_more
 
 
 # -- Stops -----------------------------------------------------------------------------------------------------------------
@@ -206,6 +223,13 @@ def test_a_run_stops_when_its_time_is_over() -> None:
     assert "sending" not in trial.statuses()
 
 
+def test_a_run_stops_when_its_time_is_over_although_one_api_has_stopped_before() -> None:
+    trial = carry_out({0: 3000, 1: 3000}, to_one_api(0, answered(51013)), policy=Policy(max_duration=5.0))
+    assert [stop.kind for stop in trial.engine.stops] == [StopKind.FATAL, StopKind.MAX_DURATION]
+    assert trial.seconds <= 6.2
+    assert trial.statuses(1)["pending"] > 1500
+
+
 # -- Guards ----------------------------------------------------------------------------------------------------------------
 
 
@@ -264,6 +288,19 @@ def test_a_number_of_failures_stops_the_run(most: int) -> None:
     assert trial.stopped_by.kind is StopKind.GUARD
     assert f"{max(1, most)} operations failed (--max-failures)" in trial.stopped_by.text
     assert max(1, most) <= trial.statuses()["failed"] <= most + 6
+
+
+@pytest.mark.parametrize("policy", [Policy(max_failures=7), Policy(max_failure_share=0.1, share_after=50)])
+def test_failures_stop_the_run_although_one_api_has_stopped_before(policy: Policy) -> None:
+    """The others go on with every guard that they had."""
+    script = failing(5)
+    trial = carry_out(
+        {0: 3000, 1: 3000},
+        lambda api, content, at: answered(51013) if api is APIS[0] else script(api, content, at),
+        policy=policy,
+    )
+    assert [stop.kind for stop in trial.engine.stops] == [StopKind.FATAL, StopKind.GUARD]
+    assert trial.statuses(1)["pending"] > 2000
 
 
 def test_with_a_number_the_share_does_not_count() -> None:
