@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from bulkops.app.freezing import JobSource, Plan, default_ledger, fresh_figures, plan_of, read_for_plan
+from bulkops.app.freezing import (
+    FileName,
+    JobSource,
+    Plan,
+    check_folder,
+    default_ledger,
+    fresh_figures,
+    plan_of,
+    read_for_plan,
+    there_is,
+)
 from bulkops.app.opening import open_resume, open_retry, open_run
 from bulkops.app.run import Run
 from bulkops.app.views import results, status, stored_settings
@@ -32,9 +43,9 @@ __all__ = [
 
 
 async def plan(
-    files: Sequence[str],
+    files: Sequence[FileName],
     *,
-    ledger: Path | None = None,
+    ledger: FileName | None = None,
     op: str | None = None,
     on_invalid: str = "stop",
     rates: Mapping[str, int] | None = None,
@@ -48,21 +59,21 @@ async def plan(
 
     Raises:
         JobFileError: A file as a whole can't be read.
-        LedgerMismatch: `ledger` is a ledger in which attempts were begun.
-        LedgerError: `ledger` can't be written.
+        LedgerMismatch: In `ledger` attempts of another job were begun.
+        LedgerHeld: Another process is at work on `ledger`.
+        LedgerError: `ledger` can't be used.
     """
-    source = JobSource(tuple(files), op=op, on_invalid=on_invalid, stdin=stdin, on_progress=on_progress)
-    target = ledger or default_ledger(files[0], sandbox=sandbox)
-    if ledger is None:
-        reading = await read_for_plan(source, None, sandbox=sandbox)
-    else:
-        lock = ledger_lock(ledger)
-        lock.acquire("bulkops plan")
-        try:
-            _refuse_touched(ledger)
-            reading = await read_for_plan(source, ledger, sandbox=sandbox)
-        finally:
-            lock.release()
+    names = tuple(os.fspath(each) for each in files)
+    source = JobSource(names, op=op, on_invalid=on_invalid, stdin=stdin, on_progress=on_progress)
+    target = Path(ledger) if ledger else default_ledger(names[0], sandbox=sandbox)
+    check_folder(target)
+    with contextlib.ExitStack() as stack:
+        if ledger is not None:
+            lock = ledger_lock(target)
+            lock.acquire("bulkops plan")
+            stack.callback(lock.release)
+        into = None if ledger is None or _begun(target) else target
+        reading = await read_for_plan(source, into, sandbox=sandbox)
     made = plan_of(
         fresh_figures(reading.frozen),
         ledger=target,
@@ -73,33 +84,36 @@ async def plan(
         invalid=reading.frozen.first_invalid,
         blank_lines=reading.blank_lines,
     )
-    return made if ledger else await asyncio.to_thread(_as_it_stands, made, target, reading.frozen.sha256)
+    if into is not None:
+        return made
+    try:
+        return await asyncio.to_thread(_as_it_stands, made, target, reading.frozen.sha256)
+    except LedgerError as error:
+        if ledger is not None:
+            raise
+        return replace(made, notes=(f"a run would be refused: {error}",))
+
+
+def _begun(ledger: Path) -> bool:
+    """Whether there is a ledger in which an attempt was begun; one without is replaced without a word."""
+    if not there_is(ledger):
+        return False
+    with contextlib.closing(SqliteStore.open(ledger, write=False)) as store:
+        return store.touched()
 
 
 def _as_it_stands(made: Plan, target: Path, sha256: str) -> Plan:
-    """A plan that says what a run would find in the job's place: what is left of it, or why it would be refused."""
-    if not target.exists():
+    """A plan that says what a run would find in the job's place: what is left of it.
+
+    Raises:
+        LedgerMismatch: Another job was begun there.
+        LedgerError: It can't be read.
+    """
+    if not _begun(target):
         return made
-    try:
-        with contextlib.closing(SqliteStore.open(target, write=False)) as store:
-            if not store.touched():  # a run replaces it without a word
-                return made
-            if store.job().sha256 != sha256:
-                return replace(made, notes=(f"{target} belongs to another job: a run of these files needs another --ledger",))
-            left = plan_of(store.figures(), ledger=target, rates=made.rates, sandbox=made.sandbox)
-            orphans = store.orphan_count()
-    except LedgerError as error:
-        return replace(made, notes=(f"a run would be refused: {error}",))
+    with contextlib.closing(SqliteStore.open(target, write=False)) as store:
+        if store.job().sha256 != sha256:
+            raise LedgerMismatch(f"{target} belongs to another job: a run of these files needs another --ledger")
+        left = plan_of(store.figures(), ledger=target, rates=made.rates, sandbox=made.sandbox)
+        orphans = store.orphan_count()
     return replace(made, figures=left.figures, seconds=left.seconds, continues=True, orphans=orphans)
-
-
-def _refuse_touched(ledger: Path) -> None:
-    """See that a plan does not overwrite what a run has done."""
-    if not ledger.exists():
-        return
-    store = SqliteStore.open(ledger, write=False)
-    try:
-        if store.touched():
-            raise LedgerMismatch(f"{ledger} belongs to a run that was begun: plan with another --ledger")
-    finally:
-        store.close()

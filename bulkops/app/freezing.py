@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +26,10 @@ from bulkops.model import ApiFigures, Batch, Figures, Invalid, PlanWarning, Sour
 
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".gz", ".zst")
 """What a ledger's default name leaves out of its first file's."""
+
+
+FileName = str | os.PathLike[str]
+"""A path as a program may give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +100,42 @@ class Plan:
 
 
 def default_ledger(first_file: str, *, sandbox: bool) -> Path:
-    """Where the ledger of a job lies when nobody says: beside its first file."""
+    """Where the ledger of a job lies when nobody says: beside its first file.
+
+    Raises:
+        ConfigError: That is no name of a file.
+    """
     path = Path(first_file)
+    if not path.name:
+        raise ConfigError(f"{first_file!r} is no job file: name one")
     while path.suffix.lower() in SUFFIXES:
         path = path.with_suffix("")
     return path.with_name(f"{path.name}{'.sandbox' if sandbox else ''}.ledger.db")
+
+
+def there_is(path: Path) -> bool:
+    """Whether there is a file; one with too long a name can't be.
+
+    Raises:
+        LedgerError: It can't be told.
+    """
+    try:
+        return path.exists()
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            return False
+        raise LedgerError(f"{path} can't be looked at ({exc.strerror}): check the rights of its folders") from exc
+
+
+def check_folder(ledger: Path) -> None:
+    """See that a ledger has a folder to lie in.
+
+    Raises:
+        ConfigError: It has none.
+        LedgerError: It can't be told.
+    """
+    if not there_is(ledger.parent) or not ledger.parent.is_dir():
+        raise ConfigError(f"there is no folder {ledger.parent} for the ledger")
 
 
 def plan_of(
@@ -296,6 +333,8 @@ def _same_bytes(source: JobSource, store: SqliteStore) -> bool:
     if not all(same_kind):
         return False
     try:
+        if not all(Path(name).is_file() for name in source.files):
+            return False  # a pipe can be read but once
         return all(sha256_of(name) == file.sha256 for name, file in zip(source.files, recorded, strict=True))
     except OSError:
         return False  # the reader says in words what is wrong with it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -12,14 +13,17 @@ from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
 from bulkops.app.freezing import (
+    FileName,
     JobSource,
     Reading,
+    check_folder,
     default_ledger,
     freeze_new,
     how_many_invalid,
     match,
     plan_of,
     refuse_invalid,
+    there_is,
 )
 from bulkops.app.machine import places
 from bulkops.app.run import ClientFactory, Run, chat_client
@@ -33,7 +37,7 @@ from bulkops.ledger import SqliteStore
 from bulkops.ledger.lanes import LaneHistory, LaneLock, lane_lock
 from bulkops.ledger.lock import is_network_fs, ledger_lock
 from bulkops.model import ProcessRecord, Status
-from bulkops.settings import Settings
+from bulkops.settings import Settings, canonical_endpoint
 
 RETRIED: Final = frozenset({Status.EXHAUSTED, Status.IN_DOUBT})
 """What `retry` reopens when nobody says."""
@@ -41,10 +45,10 @@ RETRIED: Final = frozenset({Status.EXHAUSTED, Status.IN_DOUBT})
 
 @asynccontextmanager
 async def open_run(
-    files: Sequence[str],
+    files: Sequence[FileName],
     *,
     settings: Settings,
-    ledger: Path | None = None,
+    ledger: FileName | None = None,
     op: str | None = None,
     on_invalid: str = "stop",
     stdin: BinaryIO | None = None,
@@ -60,10 +64,10 @@ async def open_run(
         LedgerMismatch: The ledger belongs to another job, app, or to the sandbox.
         LedgerError: The ledger can't be used.
     """
-    source = JobSource(tuple(files), op=op, on_invalid=on_invalid, stdin=stdin, on_progress=on_progress)
-    target = ledger or default_ledger(files[0], sandbox=settings.sandbox)
-    if not target.parent.is_dir():
-        raise ConfigError(f"there is no folder {target.parent} for the ledger")
+    names = tuple(os.fspath(each) for each in files)
+    source = JobSource(names, op=op, on_invalid=on_invalid, stdin=stdin, on_progress=on_progress)
+    target = Path(ledger) if ledger else default_ledger(names[0], sandbox=settings.sandbox)
+    check_folder(target)
     async with AsyncExitStack() as stack:
         _lock(stack, target)
         reading = await _freeze_or_match(source, target, settings)
@@ -80,20 +84,19 @@ async def open_run(
 
 @asynccontextmanager
 async def open_resume(
-    ledger: Path, *, settings: Settings, clock: Clock | None = None, client: ClientFactory = chat_client
+    ledger: FileName, *, settings: Settings, clock: Clock | None = None, client: ClientFactory = chat_client
 ) -> AsyncIterator[Run]:
     """What a ledger has pending. Raises like `open_run`, and `LedgerMissing`.
 
     A job that was refused for its invalid rows is refused here as well: `open_run(…, on_invalid="skip")` passes over them.
     """
     async with AsyncExitStack() as stack:
-        _held(stack, ledger)
-        yield await _opened(stack, ledger, settings, clock=clock, client=client)
+        yield await _opened(stack, _held(stack, ledger), settings, clock=clock, client=client)
 
 
 @asynccontextmanager
 async def open_retry(
-    ledger: Path,
+    ledger: FileName,
     *,
     settings: Settings,
     statuses: frozenset[Status] | None = None,
@@ -114,14 +117,16 @@ async def open_retry(
     if statuses is None and codes:
         wanted = RETRIED | {Status.FAILED}
     async with AsyncExitStack() as stack:
-        _held(stack, ledger)
-        yield await _opened(stack, ledger, settings, reopen=(wanted, codes), clock=clock, client=client)
+        yield await _opened(stack, _held(stack, ledger), settings, reopen=(wanted, codes), clock=clock, client=client)
 
 
-def _held(stack: AsyncExitStack, ledger: Path) -> None:
-    if not ledger.exists():
-        raise LedgerMissing(f"there is no ledger {ledger}; bulkops run JOB makes one")
-    _lock(stack, ledger)
+def _held(stack: AsyncExitStack, ledger: FileName) -> Path:
+    """A ledger that was there before, locked."""
+    path = Path(ledger)
+    if not there_is(path):
+        raise LedgerMissing(f"there is no ledger {path}; bulkops run JOB makes one")
+    _lock(stack, path)
+    return path
 
 
 def _lock(stack: AsyncExitStack, ledger: Path) -> None:
@@ -132,10 +137,10 @@ def _lock(stack: AsyncExitStack, ledger: Path) -> None:
 
 async def _freeze_or_match(source: JobSource, target: Path, settings: Settings) -> Reading | None:
     """A ledger for the job at `target`; `None` where an existing one was proved to be of the same bytes."""
-    if target.exists():
+    if there_is(target):
         with contextlib.closing(SqliteStore.open(target, write=False)) as store:
-            _check_sandbox(store, target, settings)
             if store.touched():
+                _check_sandbox(store, target, settings)
                 return await match(source, store, target)
     reading = await freeze_new(source, target, sandbox=settings.sandbox)
     refuse_invalid(reading, source)
@@ -168,7 +173,11 @@ async def _opened(
     _check_app(store, target, settings)
     processes = store.processes()
     figures = store.figures()
-    stored = stored if stored is not None else _stored_source(processes)
+    if stored is None:
+        told = store.settings()
+        stored = {key: told[key] for key in ("files", "op", "on_invalid") if key in told}
+    elif not processes:
+        store.intend({**settings.stored(), **stored})  # whoever resumes after a "no" gets what was asked for here
     if figures.invalid and stored.get("on_invalid", "stop") == "stop":
         message = f"{how_many_invalid(figures.invalid)}: repair the job, or run it with --on-invalid skip"
         raise JobFileError(message, total=figures.invalid)
@@ -228,7 +237,7 @@ def _lock_lanes(
     Returns:
         Earliest departures by op (monotonic), and a list whose entries are asked at the release for the last departures.
     """
-    host = urlsplit(settings.endpoint).netloc.lower()
+    host = urlsplit(canonical_endpoint(settings.endpoint)).netloc
     not_before: dict[str, float] = {}
     ask: list[Callable[[], dict[str, int]]] = []
 
@@ -272,10 +281,3 @@ def _notes(target: Path, settings: Settings, processes: Sequence[ProcessRecord])
     if is_network_fs(target):
         notes.append(f"{target} lies on a network file system, whose locks and syncs may not hold: prefer a local disk")
     return notes
-
-
-def _stored_source(processes: Sequence[ProcessRecord]) -> dict[str, object]:
-    """What an earlier process noted of the job's files, to be handed on."""
-    if not processes:
-        return {}
-    return {key: processes[-1].settings[key] for key in ("files", "op", "on_invalid") if key in processes[-1].settings}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import os
+import pwd
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -26,7 +26,7 @@ from bulkops.engine.run import Engine
 from bulkops.errors import LedgerError
 from bulkops.ledger import SqliteStore
 from bulkops.ledger.group import GroupCommit
-from bulkops.model import Api, Figures, ProcessRecord, Stop
+from bulkops.model import Api, Figures, ProcessRecord, Stop, StopKind
 from bulkops.report.summary import Summary, exit_code, summarize
 from bulkops.settings import Settings
 from bulkops.watching import Notice, Snapshot
@@ -102,9 +102,11 @@ class Run:
             return None
         engine = await self._start()
         await self._carry_out(engine, self._settings.canary)
-        if engine.stops or not self._left:
+        if not engine.has_more:
             return None
-        return summarize(self._figures, ledger=self.plan.ledger, state="stopped", reason="canary", exit=None)
+        return summarize(
+            self._figures, ledger=self.plan.ledger, state="stopped", reason="canary", exit=None, sandbox=self.plan.sandbox
+        )
 
     async def finish(self) -> Summary:
         """Carry out what is left, or what a stop lets finish, and close the process's account in the ledger."""
@@ -115,8 +117,14 @@ class Run:
             self._summary = await self._end()
         return self._summary
 
-    def stop(self, stop: Stop, *, now: bool = False) -> None:
-        """Take no new work and finish what is in flight; `now`: at once. Safe in a signal handler of the loop."""
+    def stop(self, stop: Stop | None = None, *, now: bool = False) -> None:
+        """Take no new work and finish what is in flight; `now`: at once. Safe in a signal handler of the loop.
+
+        Args:
+            stop: Why, for the ledger and the exit code; by default that the program wanted it.
+            now: Give up what is in flight, too: it stays in doubt.
+        """
+        stop = stop or Stop(StopKind.SIGNAL, "stopped by the program")
         if self._engine is None:
             self._stop = self._stop or stop
         else:
@@ -205,7 +213,7 @@ class Run:
             figures = self._store.figures()
         await self.aclose()
         state = "finished" if finished else "stopped"
-        return summarize(figures, ledger=self.plan.ledger, state=state, reason=reason, exit=code)
+        return summarize(figures, ledger=self.plan.ledger, state=state, reason=reason, exit=code, sandbox=self.plan.sandbox)
 
     async def aclose(self) -> None:
         """Give up what the process holds, but for the locks."""
@@ -257,6 +265,6 @@ def _judge(settings: Settings) -> Judge:
 
 def _operator() -> str:
     try:
-        return getpass.getuser()
-    except (OSError, KeyError):
+        return pwd.getpwuid(os.getuid()).pw_name  # not from the environment, where anybody can be named
+    except KeyError:
         return str(os.getuid())  # a container without a name for its user

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bulkops.app.freezing import FileName, there_is
 from bulkops.errors import LedgerMissing
 from bulkops.ledger import SqliteStore
 from bulkops.ledger.lock import held, ledger_lock
@@ -18,17 +20,18 @@ INTERRUPTED: Final = "interrupted"
 
 
 @contextlib.contextmanager
-def _reading(ledger: Path) -> Iterator[SqliteStore]:
-    if not ledger.exists():
-        raise LedgerMissing(f"there is no ledger {ledger}")
-    store = SqliteStore.open(ledger, write=False)
+def _reading(ledger: FileName) -> Iterator[SqliteStore]:
+    path = Path(ledger)
+    if not there_is(path):
+        raise LedgerMissing(f"there is no ledger {path}")
+    store = SqliteStore.open(path, write=False)
     try:
         yield store
     finally:
         store.close()
 
 
-def status(ledger: Path) -> Summary:
+def status(ledger: FileName) -> Summary:
     """Where a run stands, also while another process carries it on.
 
     Raises:
@@ -36,19 +39,20 @@ def status(ledger: Path) -> Summary:
         LedgerError: It can't be read.
     """
     with _reading(ledger) as store:
-        running = held(ledger_lock(ledger).path) is not None
+        running = held(ledger_lock(Path(ledger)).path) is not None
         figures = store.figures()
         processes = store.processes()
+        made = partial(summarize, figures, ledger=str(ledger), sandbox=store.job().sandbox)
     if not processes:
-        return summarize(figures, ledger=str(ledger), state="planned", reason=None, exit=None if running else 0)
+        return made(state="planned", reason=None, exit=None if running else 0)
     last = processes[-1]
     if running and not last.ended_at:
-        return summarize(figures, ledger=str(ledger), state="running", reason=None, exit=None)
+        return made(state="running", reason=None, exit=None)
     code = exit_code(figures, None, absent_fails=bool(last.settings.get("absent_fails")))
     if not _left(figures):
-        return summarize(figures, ledger=str(ledger), state="finished", reason=None, exit=code)
+        return made(state="finished", reason=None, exit=code)
     ended = code if last.exit is None else last.exit  # a process that was killed could not write one
-    return summarize(figures, ledger=str(ledger), state="stopped", reason=_reason(last), exit=ended)
+    return made(state="stopped", reason=_reason(last), exit=ended)
 
 
 def _reason(process: ProcessRecord) -> str:
@@ -60,7 +64,7 @@ def _left(figures: Figures) -> int:
 
 
 def results(
-    ledger: Path,
+    ledger: FileName,
     *,
     statuses: frozenset[str] = frozenset(),
     codes: frozenset[str] = frozenset(),
@@ -82,15 +86,14 @@ def results(
         yield from listed(statuses, codes)
 
 
-def stored_settings(ledger: Path) -> dict[str, object]:
-    """What the newest process of a ledger was told; empty where there was none.
+def stored_settings(ledger: FileName) -> dict[str, object]:
+    """What the newest process of a ledger was told, or the run that was planned in it; empty where there was neither.
 
     Raises:
         LedgerMissing: There is none.
         LedgerError: It can't be read.
     """
     with _reading(ledger) as store:
-        processes = store.processes()
-        settings = dict(processes[-1].settings) if processes else {}
+        settings = store.settings()
         settings.setdefault("sandbox", store.job().sandbox)
         return settings

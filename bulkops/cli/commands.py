@@ -133,8 +133,9 @@ def results(session: Session, arguments: Arguments, flags: Layer) -> int:
     lines = itertools.chain(first, rows)
     target = flags.get("output", "-")
     if target != "-":
-        if Path(target).exists() and Path(target).samefile(session.ledger):
-            raise ConfigError(f"-o {target} is the ledger itself: name another file")
+        with contextlib.suppress(OSError):  # there is none yet, or it can't be looked at: opening it says why
+            if Path(target).samefile(session.ledger):
+                raise ConfigError(f"-o {target} is the ledger itself: name another file")
         with replacing(Path(target)) as stream:
             write_results(lines, stream, flags.get("format", "csv"))
     elif session.output.stdout is not None:

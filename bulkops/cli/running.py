@@ -16,7 +16,7 @@ from bulkops.cli.session import Session
 from bulkops.errors import ConfigError
 from bulkops.model import Figures, Status, Stop, StopKind
 from bulkops.report.plan import Planned, Target, plan_lines, to_do
-from bulkops.report.status import failure_hints, resume_command, status_lines, summary_lines
+from bulkops.report.status import failure_hints, status_lines, summary_lines
 from bulkops.report.summary import EXIT_USAGE, Summary, summarize
 from bulkops.watching import Notice, Snapshot
 
@@ -105,7 +105,7 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _carry_out(session: Session, opening: AbstractAsyncContextManager[Run], conduct: Conduct) -> int:
     async with opening as run:
-        session.ledger, session.opened = run.plan.ledger, True
+        session.ledger, session.opened = run.plan.ledger, not run.plan.continues
         if conduct.reopening is not None:
             reopened = conduct.reopening.counts(Path(run.plan.ledger), run.plan.figures)
             conduct = replace(conduct, target=replace(conduct.target, reopened=reopened))
@@ -116,6 +116,7 @@ async def _carry_out(session: Session, opening: AbstractAsyncContextManager[Run]
             run.stop(Stop(StopKind.DECLINED, "nobody said yes"))
             return conclude(session, await run.finish())
         run.confirm()
+        session.opened = True
         following = Following(run, make_view(conduct.mode, session.output, sandbox=run.plan.sandbox))
         following.hush("note")  # the plan has them
         following.start()
@@ -181,7 +182,7 @@ def conclude(session: Session, summary: Summary) -> int:
     if summary.unfinished:
         if summary.reason and (session.json or not session.answers_on_screen):
             session.output.say(f"stopped: {summary.reason}")
-        session.output.say_all([*failure_hints(summary), resume_command(summary.ledger or session.ledger)])
+        session.output.say_all([*failure_hints(summary), session.continuation()])
     elif hints := failure_hints(summary):
         session.output.say_all(hints)
     return summary.exit or 0

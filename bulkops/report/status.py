@@ -94,7 +94,8 @@ def _command(verb: str, ledger: str, *flags: str) -> str:
 
 def _state(summary: Summary) -> str:
     reason = f" ({escape(summary.reason)})" if summary.reason else ""
-    return f"{summary.state}{reason}"
+    where = " in the SANDBOX" if summary.sandbox else ""
+    return f"{summary.state}{where}{reason}"
 
 
 def _statuses(by_status: Mapping[str, int]) -> str:

@@ -65,6 +65,7 @@ class Summary:
         by_status: Operations by status; every one of the seven words has a key.
         elapsed_s: Seconds that all processes took together, to a tenth.
         apis: By op, in the catalog's order, only those that the job uses.
+        sandbox: The ledger belongs to the sandbox: nothing real was touched. For people; the JSON's keys are fixed.
     """
 
     ledger: str | None
@@ -82,6 +83,7 @@ class Summary:
     resent_in_doubt: int
     elapsed_s: float
     apis: Mapping[str, ApiSummary]
+    sandbox: bool = False
 
     @property
     def unfinished(self) -> int:
@@ -121,6 +123,7 @@ def summarize(
     state: str,
     reason: str | None,
     exit: int | None,  # noqa: A002 - the JSON's own name
+    sandbox: bool = False,
 ) -> Summary:
     """The summary of what a ledger amounts to.
 
@@ -130,6 +133,7 @@ def summarize(
         state: `planned`, `running`, `finished` or `stopped`.
         reason: Why it stopped; `None` for no reason.
         exit: The exit code; `None` while it runs.
+        sandbox: The ledger belongs to the sandbox.
     """
     apis = figures.apis.values()
     return Summary(
@@ -148,6 +152,7 @@ def summarize(
         resent_in_doubt=figures.resent_in_doubt,
         elapsed_s=round(figures.elapsed, 1),
         apis={op: _api_summary(api) for op, api in figures.apis.items()},
+        sandbox=sandbox,
     )
 
 

@@ -64,7 +64,13 @@ def test_1_carried_out_but_not_all_well(how: str, command: Command, server: Othe
         ("run", "job.csv"),
         ("run", "job.csv", "--yes", "--ledger", "no/folder/x.db"),
         ("plan", "bad.csv"),
+        ("plan", ""),
+        ("plan", "job.csv", "--ledger", "no/folder/x.db"),
+        ("run", ".", "--yes"),
         ("resume", "nowhere.db"),
+        ("status", "x" * 300),
+        ("results", "x" * 300),
+        ("resume", "x" * 300),
         (),
         seldom(("run", "job.csv", "--yes", "--nope")),
         seldom(("plan", "nofile.csv")),
@@ -73,7 +79,7 @@ def test_1_carried_out_but_not_all_well(how: str, command: Command, server: Othe
         seldom(("results", "nowhere.db")),
         seldom(("nonsense",)),
     ],
-    ids=" ".join,
+    ids=lambda words: " ".join(words)[:40],
 )
 def test_2_usage_settings_or_job_file_wrong(arguments: tuple[str, ...], command: Command, server: OtherServer) -> None:
     """2: nothing was sent, and a few lines say what is wrong: a plan's are its answer, all others' on standard error."""

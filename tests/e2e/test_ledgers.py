@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.support import check_reconciled, check_summary, conversations, mixed, results_of
-from tests.helpers.command import Command
+from tests.helpers.command import Command, Ended
 from tests.helpers.otherserver_handle import OtherServer
 
 pytestmark = pytest.mark.slow
@@ -119,6 +121,85 @@ def test_a_ledger_in_which_nothing_began_is_replaced_without_a_word(command: Com
     assert ended.json["operations"] == 7
 
 
+def test_a_plans_ledger_is_in_the_sandboxs_way_no_more_than_in_a_runs(bare: Command) -> None:
+    """Nothing was begun in it, so nothing continues (3)."""
+    bare.file("job.csv", conversations(3).csv())
+    bare.run("plan", "job.csv", "--ledger", "x.db").expect(0)
+    assert bare.run("run", "job.csv", "--ledger", "x.db", "--sandbox", "--yes", "--json").expect(0).json["calls"] == 3
+
+
+def test_after_a_no_the_resume_has_the_settings_that_were_asked_about(command: Command, server: OtherServer) -> None:
+    """Nothing was begun, and still the ledger alone suffices: rate, guards and --on-invalid are not forgotten (3, 5)."""
+    command.file("job.csv", conversations(3).csv() + "delete_conversation,,,9,,,,,,\n")
+    run = command.start("run", "job.csv", "--rate", "7", "--on-invalid", "skip", "--max-attempts", "3", terminal=True)
+    run.wait_for("Type the SDKAppID")
+    run.type("no\n")
+    declined = run.wait().expect(4)
+    assert server.count == 0
+
+    planned = command.run(*declined.continuation, "--dry-run").expect(0).stdout
+    ended = command.run(*declined.continuation, "--yes", "--json").expect(1)
+
+    assert declined.continuation[0] == "resume"
+    assert " 7 " in planned, "calls/s"
+    assert (ended.json["calls"], ended.json["invalid"]) == (3, 1)
+
+
+def test_after_a_no_to_a_run_that_goes_on_the_same_command_has_its_flags(command: Command, server: OtherServer) -> None:
+    """A resume would go on with the settings of the process before."""
+    command.file("job.csv", conversations(20).csv())
+    command.run("run", "job.csv", "--yes", "--canary", "2").expect(4)
+    run = command.start("run", "job.csv", "--rate", "7", terminal=True)
+    run.wait_for("Type the SDKAppID")
+    run.type("no\n")
+
+    declined = run.wait().expect(4)
+
+    assert declined.continuation == ("run", "job.csv", "--rate", "7")
+    assert server.count == 2
+
+
+def test_a_plan_with_the_ledger_of_a_run_says_how_it_stands(command: Command, server: OtherServer) -> None:
+    """`--dry-run` is `plan`, whichever way the ledger is found; of another job it is refused (2, 3)."""
+    command.file("job.csv", conversations(20).csv())
+    command.file("other.csv", conversations(21).csv())
+    command.run("run", "job.csv", "--ledger", "kept.db", "--yes", "--canary", "2").expect(4)
+
+    for words in (("plan", "job.csv"), ("run", "job.csv", "--dry-run")):
+        answer = command.run(*words, "--ledger", "kept.db", "--json").expect(0).json
+        assert (answer["by_status"]["pending"], answer["by_status"]["succeeded"]) == (18, 2)
+    other = command.run("plan", "other.csv", "--ledger", "kept.db").expect(2)
+
+    assert "another job" in other.screen
+    assert server.count == 2
+
+
+def test_a_job_that_comes_through_a_pipe_continues_though_its_bytes_differ(command: Command, server: OtherServer) -> None:
+    """The job is its operations; and a pipe can be read but once (3)."""
+    job = conversations(20)
+    stopped = through_a_pipe(command, job.csv().encode(), "--canary", "2").expect(4)
+    assert server.count == 2
+
+    ended = through_a_pipe(command, gzip.compress(job.csv().encode())).expect(0)
+    other = through_a_pipe(command, conversations(21).csv().encode()).expect(2)
+
+    assert stopped.continuation == ("resume", "kept.db")
+    check_reconciled(ended.json, server.record, job)
+    assert "another job" in other.screen
+
+
+def through_a_pipe(command: Command, content: bytes, *flags: str) -> Ended:
+    """A run of a job that another program writes into a named pipe."""
+    pipe = command.folder / "pipe"
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True)
+    writer.start()
+    ended = command.run("run", "pipe", "--ledger", "kept.db", "--yes", "--json", *flags)
+    writer.join(5)
+    return ended
+
+
 def test_a_repaired_job_file_runs_after_a_refused_one(command: Command, server: OtherServer) -> None:
     """Bad rows: exit 2, nothing sent, all of them listed by `results --status invalid`; repaired, the file runs (2)."""
     good = conversations(30).csv()
@@ -182,7 +263,10 @@ def test_the_sandbox_and_the_real_host_share_no_ledger(command: Command, server:
     assert "sandbox" in one.screen
     assert "real" in other.screen
     assert server.count == 9
-    assert "sandbox" in command.run("status", "job.sandbox.ledger.db").expect(0).stdout.lower()
+    (command.folder / "job.sandbox.ledger.db").rename(command.folder / "plain.db")
+    assert "SANDBOX" in command.run("status", "plain.db").expect(0).stdout
+    assert "SANDBOX" in command.run("resume", "plain.db", env={"BULKOPS_ENDPOINT": ""}).expect(0).stdout
+    assert "SANDBOX" not in command.run("status", "job.ledger.db").expect(0).stdout
 
 
 def test_status_and_results_answer_beside_a_live_run(command: Command, server: OtherServer) -> None:

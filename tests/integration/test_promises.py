@@ -406,6 +406,32 @@ async def test_a_job_refused_for_its_invalid_rows_is_not_resumed_past_them(tmp_p
 
 
 @pytest.mark.usefixtures("_own_lanes")
+async def test_a_host_has_one_lane_however_it_is_spelt(tmp_path: Path) -> None:
+    """Port, case and a dot at its end make no second quota."""
+    client = OneClient()
+    async with app.open_run([job_file(tmp_path, "a.csv", 1)], settings=SETTINGS, client=client.factory):
+        for spelling in ("https://chat.invalid:443", "https://CHAT.invalid", "https://chat.invalid./"):
+            settings = replace(SETTINGS, endpoint=spelling)
+            with pytest.raises(LedgerHeld, match="the lane clear_group_messages"):
+                await carried_out(job_file(tmp_path, "b.csv", 1), settings, client)
+
+
+@pytest.mark.usefixtures("_own_lanes")
+async def test_a_program_stops_a_run_without_saying_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths or texts name files; who carried it out is the process's user, whatever the environment says."""
+    monkeypatch.setenv("LOGNAME", "mallory")
+    client = OneClient()
+    job = Path(job_file(tmp_path, "a.csv", 300))
+    async with app.open_run([job], settings=SETTINGS, ledger=str(tmp_path / "x.db"), client=client.factory) as run:
+        asyncio.get_running_loop().call_later(0.2, run.stop)
+        summary = await run.finish()
+
+    assert (summary.state, summary.reason, summary.exit) == ("stopped", "stopped by the program", 4)
+    with SqliteStore.open(tmp_path / "x.db", write=False) as store:
+        assert store.processes()[0].operator not in {"", "mallory"}
+
+
+@pytest.mark.usefixtures("_own_lanes")
 async def test_a_ledger_belongs_to_its_app(tmp_path: Path) -> None:
     """From its first result on no other SDKAppID continues it."""
     client = OneClient()
