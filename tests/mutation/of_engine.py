@@ -207,4 +207,20 @@ MUTATIONS: Final = (
         "            pass\n",
         f"{_RUN_TESTS}::test_nothing_leaves_once_the_ledger_fails",
     ),
+    mutation(
+        "one API's stop is the run's",
+        "after one API has stopped for itself the guards of the others still hold",
+        _RUN,
+        "        if self._stopped.is_set():\n            return\n        if most is not None:\n",
+        "        if self.stops:\n            return\n        if most is not None:\n",
+        f"{_RUN_TESTS}::test_failures_stop_the_run_although_one_api_has_stopped_before",
+    ),
+    mutation(
+        "the last operation seems to have others after it",
+        "an operation gets --max-attempts calls and no more, alone as well",
+        "bulkops/engine/queue.py",
+        "        return self._untried > 0 or not (self._dry or self._short)\n",
+        "        return self._untried > 0 or not self._dry\n",
+        "tests/unit/test_engine_queue.py",
+    ),
 )

@@ -233,4 +233,12 @@ MUTATIONS: Final = (
         "super().format(record)",
         "tests/unit/test_cli_channels.py::test_no_secret_reaches_a_log",
     ),
+    mutation(
+        "a run without a call forgets when the one before made its last",
+        "no second holds more departures than the limit, across processes as well",
+        "bulkops/ledger/lanes.py",
+        "last_departure=last_departure or self._before))\n",
+        "last_departure=last_departure))\n",
+        "tests/unit/test_ledger_lock.py",
+    ),
 )
