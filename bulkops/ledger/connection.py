@@ -386,7 +386,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _connect(path: Path, mode: Mode, vfs: str) -> apsw.Connection:
     if mode is Mode.FROZEN:
-        uri = f"file:{quote(os.fsencode(path.absolute()))}?immutable=1"
+        uri = f"file://{quote(os.fsencode(path.absolute()))}?immutable=1"
         return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=vfs)
     flags = apsw.SQLITE_OPEN_READONLY if mode is Mode.READ else apsw.SQLITE_OPEN_READWRITE
     return apsw.Connection(str(path), flags=flags, vfs=vfs)

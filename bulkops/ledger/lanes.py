@@ -12,6 +12,7 @@ import os
 import stat
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -79,7 +80,8 @@ class LaneLock(FileLock):
                 known of the runs before still holds.
         """
         if self._alone:
-            self._write(Holder(released=True, last_departure=last_departure or self._before))
+            with suppress(LedgerError):  # it still says "in use" then: the next run waits for the whole window
+                self._write(Holder(released=True, last_departure=last_departure or self._before))
         handle, self._handle = self._handle, None
         if handle is not None:
             os.close(handle)

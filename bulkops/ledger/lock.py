@@ -113,8 +113,9 @@ class FileLock:
     def _write(self, content: Holder) -> None:
         if self._handle is not None:
             try:
-                os.ftruncate(self._handle, 0)
-                os.pwrite(self._handle, msgspec.json.encode(content) + b"\n", 0)
+                text = msgspec.json.encode(content) + b"\n"
+                os.pwrite(self._handle, text, 0)  # first: an empty file would look new to whoever comes after a kill here
+                os.ftruncate(self._handle, len(text))
             except OSError as exc:
                 raise LedgerError(f"{self.path} can't be written ({exc.strerror})") from exc
 

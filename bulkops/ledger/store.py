@@ -263,6 +263,8 @@ class SqliteStore:
         claims = self._claiming
         binds = self._job.sdkappid is None and any(s.status.ended for _, s in changes.settlements)
         with self._transaction() as db:
+            if db.value(_SQL["newest_process"]) != changes.process:
+                raise LedgerError(f"another process goes on with {self.path}, whose lock file is gone: let that one finish")
             delta = commit(db, changes, claims)
             if binds:
                 db.run(_SQL["bind_app"], (changes.process,))

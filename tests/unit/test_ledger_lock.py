@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -243,6 +244,17 @@ def test_a_lane_says_when_its_last_call_left(tmp_path: Path) -> None:
     assert second.acquire_lane("run") == LaneHistory(clean=True, last_departure=1234)
     second.release_lane()  # it made no call: what the first one did still holds
     assert lane_lock(1, "a.example", "x", tmp_path).acquire_lane() == LaneHistory(clean=True, last_departure=1234)
+
+
+def test_a_lane_that_can_not_be_given_back_in_writing_counts_as_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under the lock folder doesn't spoil the end of a run; the next one waits for the whole window."""
+    first = lane_lock(1, "a.example", "x", tmp_path)
+    first.acquire_lane("run")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", Mock(side_effect=OSError(28, "No space left on device")))
+        first.release_lane(1234)
+    assert next(tmp_path.glob("*.lane")).stat().st_size, "cut to nothing it would look new, as after a kill right there"
+    assert lane_lock(1, "a.example", "x", tmp_path).acquire_lane("run") == LaneHistory(clean=False, last_departure=0)
 
 
 def test_a_run_without_a_call_does_not_hide_that_one_before_it_was_killed(tmp_path: Path) -> None:
