@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from bulkops.chat.catalog import APIS
 from bulkops.model import FIELD_SEPARATOR, FieldKind, ResultRow
-from bulkops.report.escape import escape_info
+from bulkops.report.escape import escape, escape_info
 
 FORMATS: Final = ("csv", "jsonl")
 
@@ -31,6 +31,7 @@ _PLACES: Final = tuple(tuple(FIELD_COLUMNS.index(field.name) for field in api.fi
 _OPS: Final = tuple(api.op for api in APIS)
 _FIELDS: Final = tuple(tuple((field.name, field.kind is FieldKind.INTEGER) for field in api.fields) for api in APIS)
 _ROWS_AT_ONCE: Final = 512
+_DEEPEST: Final = 50
 
 
 class Writable(Protocol):
@@ -66,7 +67,7 @@ def _csv_rows(rows: Iterable[ResultRow]) -> Iterator[list[object]]:
         else:
             known = _known_cells(cells)
             head = [_cell(known.get(name, "")) for name in ("op", "id", *FIELD_COLUMNS)]
-        yield [*head, file, line, status, attempts, code, escape_info(info), when(finished_at)]
+        yield [*head, escape(file), line, status, attempts, code, escape_info(info), when(finished_at)]
 
 
 def _write_jsonl(rows: Iterable[ResultRow], out: Writable) -> None:
@@ -105,9 +106,26 @@ def _json_rows(rows: Iterable[ResultRow]) -> Iterator[dict[str, object]]:
 
 def _known_cells(cells: str) -> dict[str, object]:
     """The known columns of an invalid row, as far as its reader could tell them."""
-    known = json.loads(cells) if cells else {}
+    try:
+        known = json.loads(cells) if cells else {}
+    except RecursionError:
+        return {}
     names = ("op", "id", *FIELD_COLUMNS)
-    return {name: known[name] for name in names if name in known}
+    return {name: known[name] for name in names if name in known and _is_flat(known[name])}
+
+
+def _is_flat(value: object) -> bool:
+    """Whether a value of an invalid row is nested so little that it can surely be written again."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level for inner in _inner(each)]
+    return not level
+
+
+def _inner(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _cell(value: object) -> str:

@@ -176,6 +176,21 @@ def test_an_invalid_row_of_which_nothing_was_read_is_listed_all_the_same() -> No
     assert "op" not in records(INVALID._replace(cells="{}"))[0]
 
 
+@pytest.mark.parametrize("depth", [60, 900, 990, 5000])
+def test_an_invalid_row_that_is_nested_without_end_is_listed_without_that(depth: int) -> None:
+    """It could be read, or not even that, and in no case be surely written again."""
+    row = INVALID._replace(cells='{"op": "x", "id": ' + "[" * depth + "]" * depth + "}")
+    assert "id" not in records(row)[0]
+    assert csv_cells(row)[0]["id"] == ""
+
+
+def test_a_files_name_with_a_line_break_leaves_results_a_job(tmp_path: Path) -> None:
+    """A reader takes no line break in a cell; the column is for people."""
+    path = tmp_path / "results.csv"
+    path.write_text(written([result_row(file="a\nb\r.csv")], "csv"), encoding="utf-8", newline="")
+    assert read_job(path).invalid == ()
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 def test_more_rows_than_a_buffer_holds_keep_their_order(format_: str) -> None:
     rows = [result_row(line=line) for line in range(1, 1200)]
