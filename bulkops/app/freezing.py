@@ -28,6 +28,9 @@ SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".gz", ".zst")
 """What a ledger's default name leaves out of its first file's."""
 
 
+BUILDING: Final = ".bulkops-new"
+"""What the name of a ledger that is being made ends in. What is found there is removed: no file of a user's is called so."""
+
 FileName = str | os.PathLike[str]
 """A path as a program may give it."""
 
@@ -256,7 +259,11 @@ def how_many_invalid(total: int) -> str:
 
 async def freeze_new(source: JobSource, target: Path, *, sandbox: bool) -> Reading:
     """A new ledger at `target`, in place of one in which nothing was ever begun. The caller holds the ledger's lock."""
-    building = Path(f"{target}.new")
+    if target.is_symlink():
+        if not there_is(target):
+            raise LedgerError(f"{target} is a symbolic link to nothing: name the file itself with --ledger")
+        target = target.resolve()  # what it leads to is locked, and is replaced
+    building = Path(f"{target}{BUILDING}")
     remove_ledger(building)
     reading = await read_job(source, building, sandbox=sandbox)
     adopt(building, target)
@@ -271,7 +278,7 @@ async def match(source: JobSource, store: SqliteStore, target: Path) -> Reading 
     """
     if await asyncio.to_thread(_same_bytes, source, store):
         return None
-    other = Path(f"{target}.new")
+    other = Path(f"{target}{BUILDING}")
     remove_ledger(other)
     reading = await read_job(source, other, sandbox=False)
     try:

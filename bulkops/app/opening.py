@@ -36,7 +36,7 @@ from bulkops.errors import ConfigError, JobFileError, LedgerHeld, LedgerMismatch
 from bulkops.ledger import SqliteStore
 from bulkops.ledger.lanes import LaneHistory, LaneLock, lane_lock
 from bulkops.ledger.lock import is_network_fs, ledger_lock
-from bulkops.model import ProcessRecord, Status
+from bulkops.model import Figures, ProcessRecord, Status
 from bulkops.settings import Settings, canonical_endpoint
 
 RETRIED: Final = frozenset({Status.EXHAUSTED, Status.IN_DOUBT})
@@ -176,11 +176,9 @@ async def _opened(
     if stored is None:
         told = store.settings()
         stored = {key: told[key] for key in ("files", "op", "on_invalid") if key in told}
+        _refuse_passing_over(figures.invalid, stored)
     elif not processes:
         store.intend({**settings.stored(), **stored})  # whoever resumes after a "no" gets what was asked for here
-    if figures.invalid and stored.get("on_invalid", "stop") == "stop":
-        message = f"{how_many_invalid(figures.invalid)}: repair the job, or run it with --on-invalid skip"
-        raise JobFileError(message, total=figures.invalid)
     if settings.max_ops is not None and figures.operations > settings.max_ops:
         raise ConfigError(f"the job has {figures.operations} operations, --max-ops allows {settings.max_ops}")
     by_op = {api.op: (index, api) for index, api in enumerate(APIS)}
@@ -203,7 +201,7 @@ async def _opened(
         plan,
         continues=store.touched(),
         orphans=store.orphan_count(),
-        notes=tuple(text for text in (few, *_notes(target, settings, processes)) if text),
+        notes=tuple(text for text in (few, _other_rows(reading, figures), *_notes(target, settings, processes)) if text),
     )
     run = Run(
         plan=plan,
@@ -219,6 +217,12 @@ async def _opened(
     last_departures.append(run.last_departures)
     stack.push_async_callback(run.aclose)
     return run
+
+
+def _refuse_passing_over(invalid: int, stored: Mapping[str, object]) -> None:
+    """See that somebody allowed to pass over a ledger's invalid rows."""
+    if invalid and stored.get("on_invalid", "stop") == "stop":
+        raise JobFileError(f"{how_many_invalid(invalid)}: repair the job, or run it with --on-invalid skip", total=invalid)
 
 
 def _check_app(store: SqliteStore, target: Path, settings: Settings) -> None:
@@ -272,6 +276,14 @@ def _window_left(history: LaneHistory, clock: Clock, *, unclean: bool) -> float:
         return whole
     since = (clock.utc() - history.last_departure) / 1e6
     return min(whole, max(0.0, whole - since)) if history.last_departure else 0.0
+
+
+def _other_rows(reading: Reading | None, figures: Figures) -> str:
+    """What to say where the files ask for the ledger's operations, and have other bad rows than it knows of."""
+    if reading is None or reading.frozen.invalid == figures.invalid:
+        return ""
+    found = f"{how_many_invalid(reading.frozen.invalid)} in the files" if reading.frozen.invalid else "no row is invalid now"
+    return f"{found}; the ledger counts and lists those that it was made with: {figures.invalid}"
 
 
 def _notes(target: Path, settings: Settings, processes: Sequence[ProcessRecord]) -> list[str]:

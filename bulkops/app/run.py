@@ -12,6 +12,7 @@ import pwd
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from bulkops._version import VERSION
@@ -211,6 +212,9 @@ class Run:
             await self._commit.aclose()
             self._store.end_process(self._process, self._clock.utc(), reason or "", code)
             figures = self._store.figures()
+        elif self._commit is not None:
+            with contextlib.suppress(LedgerError), SqliteStore.open(Path(self.plan.ledger), write=False) as durable:
+                figures = durable.figures(live=False)  # as `status` will have them: what was begun counts as a call
         await self.aclose()
         state = "finished" if finished else "stopped"
         return summarize(figures, ledger=self.plan.ledger, state=state, reason=reason, exit=code, sandbox=self.plan.sandbox)

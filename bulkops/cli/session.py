@@ -152,7 +152,7 @@ class Session:
         if self.json:
             summary = self.known_summary(exit=code, reason=message)
             if isinstance(error, JobFileError) and not summary.invalid:
-                summary = replace(summary, invalid=error.total)
+                summary = replace(summary, invalid=error.total, rows=summary.rows + error.total)
             self.answer_errors(summary, self._errors(error, message))
         self.output.say(f"bulkops {self.command}: {message}")
         if isinstance(error, JobFileError) and error.invalid:
@@ -199,7 +199,7 @@ class Session:
     def _say_invalid(self, error: JobFileError) -> None:
         shown = error.invalid[:_ERRORS_SHOWN]
         self.output.say_all(f"  {located(source_name(error.names, row.file), row)}" for row in shown)
-        if error.total > len(shown) and os.path.lexists(self.ledger):
+        if error.total > len(shown) and self.known_summary(exit=EXIT_USAGE, reason=None).invalid:
             self.output.say(f"all of them:  bulkops results {shell_word(self.ledger)} --status invalid")
 
     def say_last_words(self) -> None:

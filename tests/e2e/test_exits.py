@@ -159,8 +159,10 @@ def test_5_the_disk_is_full_in_the_middle(command: Command, server: OtherServer)
     resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (most, most))  # to that process the disk is full from there on
 
     stopped = run.wait().expect(5)
+    afterwards = command.run("status", "job.ledger.db", "--json").expect(0).json
     ended = command.run("resume", "job.ledger.db", "--json").expect(0)
 
+    assert (stopped.json["calls"], stopped.json["by_status"]) == (afterwards["calls"], afterwards["by_status"])
     check_summary(stopped.json, extra=["errors"] if "errors" in stopped.json else [])
     assert stopped.continuation == ("resume", "job.ledger.db")
     assert set(server.record.effects) == set(job.targets)

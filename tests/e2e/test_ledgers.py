@@ -128,6 +128,77 @@ def test_a_plans_ledger_is_in_the_sandboxs_way_no_more_than_in_a_runs(bare: Comm
     assert bare.run("run", "job.csv", "--ledger", "x.db", "--sandbox", "--yes", "--json").expect(0).json["calls"] == 3
 
 
+def test_a_ledger_behind_a_link_is_one_ledger(command: Command, server: OtherServer) -> None:
+    """Whoever comes by the link or by the file meets the run that holds it; a link to nothing is refused (3)."""
+    command.file("job.csv", conversations(30).csv())
+    (command.folder / "real").mkdir()
+    (command.folder / "link.db").symlink_to("real/job.db")
+    assert "symbolic link to nothing" in command.run("run", "job.csv", "--yes", "--ledger", "link.db").expect(5).screen
+    command.run("plan", "job.csv", "--ledger", "real/job.db").expect(0)
+
+    run = command.start("run", "job.csv", "--yes", "--ledger", "link.db", "--rate", "5")
+    server.wait_for_calls(3)
+    for path in ("link.db", "real/job.db"):
+        assert command.run("status", path, "--json").expect(0).json["state"] == "running"
+        command.run("resume", path).expect(5)
+
+    run.wait().expect(0)
+    assert (command.folder / "link.db").is_symlink()
+    assert server.count == 30
+
+
+def test_a_lock_file_that_was_removed_lets_nobody_write_beside_the_newer_process(command: Command, server: OtherServer) -> None:
+    """Somebody took it for stale: the older process stops with its next commit, and no count goes wrong (3)."""
+    job = conversations(60)
+    command.file("job.csv", job.csv())
+    run = command.start("run", "job.csv", "--yes", "--rate", "10", "--allow-shared-quota")
+    server.wait_for_calls(10)
+    (command.folder / "job.ledger.db.lock").unlink()
+
+    ended = command.run("resume", "job.ledger.db", "--allow-shared-quota", "--json").expect(0)
+
+    assert "another process goes on with" in run.wait().expect(5).screen
+    assert ended.json["by_status"]["succeeded"] == 60
+    assert set(server.record.effects) == set(job.targets)
+
+
+def test_no_file_of_the_users_is_in_the_way_of_a_ledgers_making(bare: Command) -> None:
+    """Not one that is called as a half-made ledger might be, and not the job itself."""
+    bare.file("purge.new", conversations(3).csv())
+    bare.run("run", "purge.new", "--ledger", "purge", "--sandbox", "--yes").expect(0)
+    assert (bare.folder / "purge.new").read_text() == conversations(3).csv()
+
+
+def test_a_path_with_two_slashes_is_a_path(bare: Command) -> None:
+    """As `"$ROOT/x.db"` gives one where ROOT is `/`."""
+    bare.file("job.csv", conversations(3).csv())
+    ledger = f"/{bare.folder}/x.db"
+    bare.run("run", "job.csv", "--ledger", ledger, "--sandbox", "--yes").expect(0)
+    for words in (("status",), ("results",)):
+        bare.run(*words, ledger).expect(0)
+
+
+def test_other_bad_rows_of_the_same_job_are_spoken_of(command: Command, server: OtherServer) -> None:
+    """The operations are the job; that its bad rows were others is said, and none of them stops what is clean now (2, 3)."""
+    good, bad = conversations(3).csv(), "delete_conversation,,,9,,,,,,\n"
+    command.file("job.csv", good + bad)
+    command.run("run", "job.csv", "--yes", "--on-invalid", "skip", "--canary", "1").expect(4)
+    command.file("job.csv", good + bad + bad)
+    assert (
+        "2 rows are invalid in the files"
+        in command.run("run", "job.csv", "--yes", "--on-invalid", "skip", "--canary", "1").screen
+    )
+
+    refused = command.run("run", "job.csv", "--yes", "--json").expect(2).json
+    assert refused["rows"] == refused["operations"] + refused["duplicates"] + refused["invalid"]
+    command.file("job.csv", good)
+    ended = command.run("run", "job.csv", "--yes", "--json").expect(1)
+
+    assert "no row is invalid now" in ended.screen
+    assert ended.json["by_status"]["succeeded"] == 3
+    assert server.count == 3
+
+
 def test_after_a_no_the_resume_has_the_settings_that_were_asked_about(command: Command, server: OtherServer) -> None:
     """Nothing was begun, and still the ledger alone suffices: rate, guards and --on-invalid are not forgotten (3, 5)."""
     command.file("job.csv", conversations(3).csv() + "delete_conversation,,,9,,,,,,\n")

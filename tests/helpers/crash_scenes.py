@@ -57,7 +57,10 @@ class Scene:
     @property
     def files(self) -> list[Path]:
         """Everything that belongs to the ledger, and its folder."""
-        return [self.folder, *(Path(f"{self.ledger}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".new", ".lock"))]
+        return [
+            self.folder,
+            *(Path(f"{self.ledger}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".bulkops-new", ".lock")),
+        ]
 
     @property
     def next_command(self) -> tuple[str, ...]:
@@ -199,7 +202,7 @@ def points_of(stage: Stage) -> list[Point]:
     scene = stage.scene("undisturbed")
     ((_, act),) = stage.side_by_side([scene], lambda scene: stage.traced(scene, scene.files, CALLS, ""))
     act.ended.expect(0)
-    names = {str(Path(f"{scene.ledger}{suffix}")): suffix for suffix in ("", "-wal", "-shm", ".new", ".lock")}
+    names = {str(Path(f"{scene.ledger}{suffix}")): suffix for suffix in ("", "-wal", "-shm", ".bulkops-new", ".lock")}
     names[str(scene.folder)] = "/"
     counted = Counter((call.thread, names[call.path], call.name) for call in act.calls if call.path in names)
     most: dict[tuple[str, str], int] = {}

@@ -107,9 +107,9 @@ def test_f2_a_kill_at_a_sample_of_system_calls_loses_nothing(stage: Stage) -> No
         Point("-wal", "ftruncate", 2),
         Point("-wal", "unlink", 1),
         Point("-shm", "ftruncate", 1),
-        Point(".new", "pwrite64", 9),
-        Point(".new", "fsync", 1),
-        Point(".new", "rename", 1),
+        Point(".bulkops-new", "pwrite64", 9),
+        Point(".bulkops-new", "fsync", 1),
+        Point(".bulkops-new", "rename", 1),
         Point("/", "fsync", 2),
     ]
 

@@ -35,11 +35,11 @@ _SAMPLE: Final = (
     Point("-wal", "ftruncate", 2),
     Point("-shm", "pwrite64", 1),
     Point(".lock", "pwrite64", 1),
-    Point(".new", "openat", 1),
-    Point(".new", "unlink", 1),
-    Point(".new", "pwrite64", 9),
-    Point(".new", "fsync", 1),
-    Point(".new", "rename", 1),
+    Point(".bulkops-new", "openat", 1),
+    Point(".bulkops-new", "unlink", 1),
+    Point(".bulkops-new", "pwrite64", 9),
+    Point(".bulkops-new", "fsync", 1),
+    Point(".bulkops-new", "rename", 1),
     Point("/", "fsync", 2),
 )
 

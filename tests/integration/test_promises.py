@@ -85,7 +85,7 @@ def test_every_commit_is_synced(tmp_path: Path) -> None:
 def test_a_ledger_is_synced_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file, then the rename, then the folder: whatever is cut off, the name never stands for half a ledger."""
     steps: list[str] = []
-    target, building = tmp_path / "job.ledger.db", tmp_path / "job.ledger.db.new"
+    target, building = tmp_path / "job.ledger.db", tmp_path / "job.ledger.db.bulkops-new"
     freeze(building, simple_job(3), ops=OPS, files=lambda: FILES, sandbox=False)
     inode = building.stat().st_ino
     fsync, rename = os.fsync, Path.rename

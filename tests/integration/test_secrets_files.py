@@ -90,7 +90,7 @@ def unfinished(tmp_path: Path) -> Path:
     return tmp_path / "job.sandbox.ledger.db"
 
 
-@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".lock", ".new"])
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".lock", ".bulkops-new"])
 def test_a_link_beside_a_ledger_is_not_followed_later_either(suffix: str, unfinished: Path) -> None:
     """Somebody plants it between two commands: what it points to stays as it is, or does not come into being."""
     victim = unfinished.with_name("victim")

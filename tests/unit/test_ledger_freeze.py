@@ -197,7 +197,7 @@ def test_a_reader_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_a_ledger_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     """In place of the old one, of which nothing stays, its log least of all."""
-    target, building = tmp_path / "job.ledger.db", tmp_path / "job.ledger.db.new"
+    target, building = tmp_path / "job.ledger.db", tmp_path / "job.ledger.db.bulkops-new"
     freeze_job(target)
     for suffix in ("-wal", "-shm"):
         Path(f"{target}{suffix}").write_bytes(b"of the old one")
