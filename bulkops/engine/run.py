@@ -196,16 +196,18 @@ class Engine:
 
     async def _tick(self) -> None:
         """What time alone changes."""
+        limit = self._policy.max_duration
         while True:
-            due = self._clock.monotonic() + 1.0
-            await asyncio.sleep(1.0)
+            left = float("inf") if limit is None or self._stopped.is_set() else limit - self.elapsed
+            pause = min(1.0, max(0.0, left))
+            due = self._clock.monotonic() + pause
+            await asyncio.sleep(pause)
             late = self._clock.monotonic() - due
             for lane in self.lanes:
                 lane.tick(late)
             self._check_connection()
-            limit = self._policy.max_duration
             if limit is not None and self.elapsed >= limit and not self._stopped.is_set():
-                self.stop(Stop(StopKind.MAX_DURATION, f"--max-duration of {limit:.0f} s is over"))
+                self.stop(Stop(StopKind.MAX_DURATION, f"--max-duration of {limit:g} s is over"))
 
     # -- What lanes report ---------------------------------------------------------------------------------------------
 

@@ -223,6 +223,13 @@ def test_a_run_stops_when_its_time_is_over() -> None:
     assert "sending" not in trial.statuses()
 
 
+@pytest.mark.parametrize("limit", [0.3, 1.2])
+def test_fractions_of_a_second_are_time_too(limit: float) -> None:
+    trial = carry_out(3000, always(ok()), policy=Policy(max_duration=limit))
+    assert f"--max-duration of {limit} s" in trial.stopped_by.text
+    assert limit <= trial.seconds <= limit + 0.2
+
+
 def test_a_run_stops_when_its_time_is_over_although_one_api_has_stopped_before() -> None:
     trial = carry_out({0: 3000, 1: 3000}, to_one_api(0, answered(51013)), policy=Policy(max_duration=5.0))
     assert [stop.kind for stop in trial.engine.stops] == [StopKind.FATAL, StopKind.MAX_DURATION]
