@@ -23,7 +23,7 @@ from bulkops.app.freezing import (
 )
 from bulkops.app.opening import open_resume, open_retry, open_run
 from bulkops.app.run import Run
-from bulkops.app.views import results, status, stored_settings
+from bulkops.app.views import job_files, results, status, stored_settings
 from bulkops.errors import LedgerError, LedgerMismatch
 from bulkops.ledger import SqliteStore
 from bulkops.ledger.lock import ledger_lock
@@ -32,6 +32,7 @@ __all__ = [
     "Plan",
     "Run",
     "default_ledger",
+    "job_files",
     "open_resume",
     "open_retry",
     "open_run",

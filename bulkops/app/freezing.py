@@ -23,6 +23,7 @@ from bulkops.job import JobReader, sha256_of
 from bulkops.job.warnings import Risk
 from bulkops.ledger import Frozen, SqliteStore, adopt, freeze, remove
 from bulkops.model import ApiFigures, Batch, Figures, Invalid, PlanWarning, SourceFile, Status
+from bulkops.report.status import resume_command
 
 SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".gz", ".zst")
 """What a ledger's default name leaves out of its first file's."""
@@ -33,6 +34,18 @@ BUILDING: Final = ".bulkops-new"
 
 FileName = str | os.PathLike[str]
 """A path as a program may give it."""
+
+
+def check_name(name: str) -> None:
+    """See that a path can be written down.
+
+    Raises:
+        ConfigError: It is no UTF-8, or the locale says so.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"the name {name!r} is no UTF-8: rename the file, or set the locale that it was named in") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,8 @@ class JobSource:
     def __post_init__(self) -> None:
         if not self.files:
             raise ConfigError("no job file given")
+        for name in self.files:
+            check_name(name)
         if self.on_invalid not in {"stop", "skip"}:
             raise ConfigError(f"--on-invalid is stop or skip, not {self.on_invalid!r}")
 
@@ -134,9 +149,10 @@ def check_folder(ledger: Path) -> None:
     """See that a ledger has a folder to lie in.
 
     Raises:
-        ConfigError: It has none.
+        ConfigError: It has none, or the path is no UTF-8.
         LedgerError: It can't be told.
     """
+    check_name(str(ledger))
     if not there_is(ledger.parent) or not ledger.parent.is_dir():
         raise ConfigError(f"there is no folder {ledger.parent} for the ledger")
 
@@ -362,4 +378,4 @@ def _difference(store: SqliteStore, other: Path, target: Path) -> str:
     text = f"{target} belongs to another job: {there.operations} operations there, {here.operations} in the files"
     if place:
         text += f"; the first difference is at operation {place}"
-    return f"{text}. Carry out the new files with another --ledger, or continue the old job with: bulkops resume"
+    return f"{text}. Carry out the new files with another --ledger, or continue the old job with: {resume_command(str(target))}"

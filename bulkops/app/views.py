@@ -86,6 +86,17 @@ def results(
         yield from listed(statuses, codes)
 
 
+def job_files(ledger: FileName) -> tuple[str, ...]:
+    """The names of the files that a ledger's job came from, as they were given.
+
+    Raises:
+        LedgerMissing: There is none.
+        LedgerError: It can't be read.
+    """
+    with _reading(ledger) as store:
+        return tuple(file.name for file in store.files())
+
+
 def stored_settings(ledger: FileName) -> dict[str, object]:
     """What the newest process of a ledger was told, or the run that was planned in it; empty where there was neither.
 

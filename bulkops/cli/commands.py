@@ -133,15 +133,24 @@ def results(session: Session, arguments: Arguments, flags: Layer) -> int:
     lines = itertools.chain(first, rows)
     target = flags.get("output", "-")
     if target != "-":
-        with contextlib.suppress(OSError):  # there is none yet, or it can't be looked at: opening it says why
-            if Path(target).samefile(session.ledger):
-                raise ConfigError(f"-o {target} is the ledger itself: name another file")
+        _spare(
+            target,
+            {session.ledger: "the ledger itself"} | dict.fromkeys(app.job_files(Path(session.ledger)), "a job file of it"),
+        )
         with replacing(Path(target)) as stream:
             write_results(lines, stream, flags.get("format", "csv"))
     elif session.output.stdout is not None:
         with session.output.answering(), results_stream(session.output.stdout) as stream:
             write_results(lines, stream, flags.get("format", "csv"))
     return 0
+
+
+def _spare(target: str, precious: Mapping[str, str]) -> None:
+    """See that an answer overwrites none of these files."""
+    for name, what in precious.items():
+        with contextlib.suppress(OSError):  # one of them isn't there, or can't be looked at: opening it says why
+            if Path(target).samefile(name):
+                raise ConfigError(f"-o {target} is {what}: name another file")
 
 
 def apis(session: Session, arguments: Arguments, flags: Layer) -> int:

@@ -21,12 +21,12 @@ from bulkops.cli.logs import Redaction, start_logging, stop_logging
 from bulkops.cli.options import LOG_FILE, LOG_LEVEL, SETTINGS
 from bulkops.cli.output import Output
 from bulkops.cli.signals import Signals
-from bulkops.errors import BulkopsError, ConfigError, JobFileError
+from bulkops.errors import BulkopsError, ConfigError, JobFileError, LedgerHeld
 from bulkops.model import Figures
 from bulkops.report.escape import escape, shell_word
 from bulkops.report.plan import located, source_name
 from bulkops.report.status import resume_command
-from bulkops.report.summary import EXIT_DEFECT, EXIT_LEDGER, EXIT_STOPPED, EXIT_USAGE, Summary, summarize
+from bulkops.report.summary import EXIT_DEFECT, EXIT_STOPPED, EXIT_USAGE, Summary, summarize
 
 _ERRORS_SHOWN = 20
 
@@ -158,7 +158,7 @@ class Session:
         if isinstance(error, JobFileError) and error.invalid:
             self._say_invalid(error)
         if code != EXIT_USAGE and self.command in {"run", "resume", "retry"}:
-            if code == EXIT_LEDGER and self.command == "run" and os.path.lexists(self.ledger):
+            if isinstance(error, LedgerHeld) and self.command == "run" and os.path.lexists(self.ledger):
                 self.opened = True
             self.output.say(self.continuation())
         return code

@@ -57,6 +57,8 @@ def next_command(summary: Summary) -> str:
     """The command that goes on from here: resume what is unfinished, retry what may be repeated; empty for nothing to do."""
     if not summary.ledger or summary.state == "running":
         return ""
+    if summary.state == "planned" and summary.invalid:
+        return ""  # refused for its invalid rows: the job has to be repaired, or run again with --on-invalid skip
     if summary.unfinished:
         return resume_command(summary.ledger)
     if summary.by_status["exhausted"] or summary.by_status["in_doubt"]:

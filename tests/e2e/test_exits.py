@@ -93,6 +93,20 @@ def test_2_usage_settings_or_job_file_wrong(arguments: tuple[str, ...], command:
     assert 0 < len(said.splitlines()) < 40
 
 
+def test_2_a_name_that_is_no_text(bare: Command) -> None:
+    """Bytes that no encoding knows could be neither written down nor shown: said before there is a ledger, by a plan as well."""
+    name = os.fsdecode(b"x\xff.csv")
+    bare.file(name, conversations(3).csv())
+    bare.file("job.csv", conversations(3).csv())
+    for words in (
+        ("plan", name),
+        ("run", name, "--ledger", "k.db", "--sandbox", "--yes"),
+        ("plan", "job.csv", "--ledger", name),
+    ):
+        assert "is no UTF-8" in bare.run(*words).expect(2).screen
+    assert sorted(path.name for path in bare.folder.glob("*.db*")) == []
+
+
 def test_3_stopped_itself(command: Command, server: OtherServer) -> None:
     """3: a fatal answer; resumable."""
     command.file("job.csv", conversations(3).csv())

@@ -242,6 +242,8 @@ def test_a_plan_with_the_ledger_of_a_run_says_how_it_stands(command: Command, se
     other = command.run("plan", "other.csv", "--ledger", "kept.db").expect(2)
 
     assert "another job" in other.screen
+    refused = command.run("run", "other.csv", "--ledger", "kept.db", "--yes").expect(2)
+    assert "continue the old job with: bulkops resume kept.db" in refused.screen
     assert server.count == 2
 
 

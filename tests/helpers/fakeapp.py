@@ -211,6 +211,10 @@ class FakeApp:
         self._check(ledger)
         return dict(self.stored)
 
+    def job_files(self, ledger: Path) -> tuple[str, ...]:
+        self._check(ledger)
+        return ("job.csv",)
+
     def status(self, ledger: Path) -> Summary:
         self._check(ledger)
         return summarize(self.figures, ledger=str(ledger), state=self.state, reason=None, exit=None)

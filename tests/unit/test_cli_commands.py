@@ -200,6 +200,14 @@ def test_results_never_replace_their_own_ledger(app: FakeApp, tmp_path: Path) ->
         assert "is the ledger" in ended.err
 
 
+def test_results_never_replace_the_job_they_come_from(app: FakeApp, tmp_path: Path) -> None:
+    """The job can't be had again; earlier results can, and are replaced."""
+    (tmp_path / "job.csv").write_text("op,id\n")
+    ended = bulkops("results", "job.db", "-o", "./job.csv")
+    assert (ended.code, (tmp_path / "job.csv").read_text()) == (2, "op,id\n")
+    assert "-o ./job.csv is a job file of it: name another file" in ended.err
+
+
 def test_a_dash_is_standard_output(app: FakeApp, tmp_path: Path) -> None:
     assert bulkops("results", "job.db", "-o", "-").out.startswith('"op"')
     assert [path.name for path in tmp_path.iterdir()] == ["job.db"]

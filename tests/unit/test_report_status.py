@@ -73,6 +73,10 @@ def test_the_next_command_is_the_one_that_helps(counts: dict[str, int], state: s
     assert next_command(summary(figures(**counts), state=state)) == command
 
 
+def test_after_a_refusal_for_invalid_rows_a_resume_would_be_refused_as_well() -> None:
+    assert next_command(summary(figures(pending=5, invalid=1), state="planned", invalid=1)) == ""
+
+
 def test_without_a_ledger_there_is_no_next_command() -> None:
     assert next_command(summary(figures(pending=1), ledger=None)) == ""
     assert failure_hints(summary(figures(failed=1), ledger=None)) == []
