@@ -314,7 +314,8 @@ class Lane:
             self._pace.ramp(now)
             self._follow_pace()
             self._supervisor.notice(self.api.op, "outage_over", "the backend answers again: speeding up")
-        self._breaker.close()
+        if self._breaker.is_open or not self._started:
+            self._breaker.close()  # after a renewal what it knows of the backend still holds
         self._started = True
         self._starts = 0
         self.alone = self._crew.standing = False

@@ -237,6 +237,22 @@ def test_a_run_stops_when_its_time_is_over_although_one_api_has_stopped_before()
     assert trial.statuses(1)["pending"] > 1500
 
 
+@pytest.mark.parametrize("most", [2, 3])
+def test_a_renewed_credential_changes_nothing_about_who_is_charged(most: int) -> None:
+    """What the lane knows of its backend outlives the renewal: the first failure after it is no outage."""
+    poison = {name(seq) for seq in range(100, 200, 5)}
+    stale = {name(seq): [answered(70001)] for seq in range(102, 260, 20)}
+
+    def script(_api: object, content: str, _at: float) -> Reply:
+        if content in poison:
+            return answered(50004)
+        return stale[content].pop() if stale.get(content) else ok()
+
+    trial = carry_out(400, script, policy=Policy(max_attempts=most))
+    assert {len(trial.attempts(seq)) for seq in range(100, 200, 5)} == {most}
+    assert trial.statuses() == {"succeeded": 380, "exhausted": 20}
+
+
 # -- Guards ----------------------------------------------------------------------------------------------------------------
 
 
