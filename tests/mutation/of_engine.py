@@ -16,6 +16,7 @@ _RUN: Final = "bulkops/engine/run.py"
 
 _PROMISES: Final = "tests/integration/test_promises.py"
 _RUN_TESTS: Final = "tests/unit/test_engine_run.py"
+_GUARDS_TESTS: Final = "tests/unit/test_engine_guards.py"
 _LANE_TESTS: Final = "tests/unit/test_engine_lane.py"
 
 MUTATIONS: Final = (
@@ -189,7 +190,7 @@ MUTATIONS: Final = (
         _RUN,
         "            if self._failed >= max(1, most):\n",
         "            if False:\n",
-        f"{_RUN_TESTS}::test_a_number_of_failures_stops_the_run",
+        f"{_GUARDS_TESTS}::test_a_number_of_failures_stops_the_run",
     ),
     mutation(
         "a fatal answer stops nothing",
@@ -213,7 +214,7 @@ MUTATIONS: Final = (
         _RUN,
         "        if self._stopped.is_set():\n            return\n        if most is not None:\n",
         "        if self.stops:\n            return\n        if most is not None:\n",
-        f"{_RUN_TESTS}::test_failures_stop_the_run_although_one_api_has_stopped_before",
+        f"{_GUARDS_TESTS}::test_failures_stop_the_run_although_one_api_has_stopped_before",
     ),
     mutation(
         "the last operation seems to have others after it",
